@@ -1,0 +1,23 @@
+"""Pure tensor functions: attention, tokens, positions, losses."""
+
+from keras_longvideo.ops.attention import dot_product_attention
+from keras_longvideo.ops.contrastive import nce_loss
+from keras_longvideo.ops.contrastive import sigmoid_loss
+from keras_longvideo.ops.positions import interpolate_positions
+from keras_longvideo.ops.positions import interpolation_matrix
+from keras_longvideo.ops.tokens import gather_tokens
+from keras_longvideo.ops.tokens import keep_indices
+from keras_longvideo.ops.tokens import repeat_last_frame
+from keras_longvideo.ops.tokens import split_into_tubelets
+
+__all__ = [
+    "dot_product_attention",
+    "gather_tokens",
+    "interpolate_positions",
+    "interpolation_matrix",
+    "keep_indices",
+    "nce_loss",
+    "repeat_last_frame",
+    "sigmoid_loss",
+    "split_into_tubelets",
+]

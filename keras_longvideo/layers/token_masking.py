@@ -1,0 +1,113 @@
+"""Dropping tokens at random, so that training sees only part of a video."""
+
+import keras
+from keras import ops
+
+from keras_longvideo.ops import gather_tokens
+from keras_longvideo.ops import keep_indices
+
+MODES = ("random", "tube")
+
+
+@keras.saving.register_keras_serializable(package="keras_longvideo")
+class TokenMasking(keras.layers.Layer):
+    """Keeps a fixed number of an example's tokens, drawn anew at each call.
+
+    The number kept depends on shapes alone, so compiled programs stay static,
+    and compute and memory follow the kept tokens.
+
+    Args:
+        rate: float in `[0, 1)`. The share of tokens to drop. Defaults to
+            `0.75`, which the LongViViT paper trains with.
+        mode: `"random"` keeps exactly `round((1 - rate) * tokens)` of all
+            tokens, and drops tokens of padding before any other. `"tube"`
+            keeps the same `round((1 - rate) * places)` places of the picture
+            at every time. Defaults to `"random"`.
+        at_inference: bool. Whether to drop tokens outside of training too.
+            Defaults to `False`.
+        seed: int or None. Seed of the random numbers.
+        **kwargs: other arguments of `keras.layers.Layer`.
+
+    Call arguments:
+        tokens: tensor of shape `(batch, times * rows * columns, ...)`, of any
+            dtype.
+        grid: tuple of ints `(times, rows, columns)`.
+        token_mask: optional bool tensor of shape `(batch, tokens)`, `False`
+            for padding.
+        training: bool.
+
+    Returns:
+        A tuple of the kept tokens, of shape `(batch, kept, ...)`, and their
+        int32 indices, of shape `(batch, kept)`, ascending. The tokens as they
+        came and `None` where nothing is dropped.
+
+    Example:
+
+    ```python
+    import numpy as np
+    from keras_longvideo.layers import TokenMasking
+
+    masking = TokenMasking(rate=0.75)
+    tokens = np.random.normal(size=(2, 64, 8)).astype("float32")
+    kept, indices = masking(tokens, grid=(4, 4, 4), training=True)
+    kept.shape  # (2, 16, 8)
+    ```
+    """
+
+    def __init__(
+        self, rate=0.75, mode="random", at_inference=False, seed=None, **kwargs
+    ):
+        super().__init__(**kwargs)
+        if not 0 <= rate < 1:
+            raise ValueError(
+                f"`rate` must be at least 0 and below 1. Received: rate={rate}"
+            )
+        if mode not in MODES:
+            raise ValueError(
+                f"`mode` must be one of {MODES}. Received: mode={mode!r}"
+            )
+        self.rate = rate
+        self.mode = mode
+        self.at_inference = at_inference
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+        # Tokens may be raw uint8 pixels, and float ones need no cast either.
+        self._convert_input_args = False
+
+    def build(self, tokens_shape):
+        self.built = True
+
+    def call(self, tokens, grid, token_mask=None, training=None):
+        if self.rate == 0 or not (training or self.at_inference):
+            return tokens, None
+        times, rows, columns = grid
+        places = rows * columns
+        # One draw a place for tubes, one a token otherwise.
+        drawn = places if self.mode == "tube" else times * places
+        noise = keras.random.uniform(
+            (ops.shape(tokens)[0], drawn),
+            dtype="float32",
+            seed=self.seed_generator,
+        )
+        num_kept = max(1, round((1 - self.rate) * drawn))
+        if self.mode == "tube":
+            kept = keep_indices(noise, num_kept)
+            starts = ops.arange(times, dtype="int32")[None, :, None] * places
+            indices = ops.reshape(
+                starts + kept[:, None, :], (-1, times * num_kept)
+            )
+        else:
+            indices = keep_indices(noise, num_kept, token_mask)
+        return gather_tokens(tokens, indices), indices
+
+    def get_config(self):
+        config = super().get_config()
+        config.update(
+            {
+                "rate": self.rate,
+                "mode": self.mode,
+                "at_inference": self.at_inference,
+                "seed": self.seed,
+            }
+        )
+        return config

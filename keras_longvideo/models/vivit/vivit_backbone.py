@@ -1,0 +1,226 @@
+"""The video encoder."""
+
+import keras
+from keras_hub.models import Backbone
+
+from keras_longvideo.layers import AttentionPooling
+from keras_longvideo.layers import MeanPooling
+from keras_longvideo.layers import TokenMasking
+from keras_longvideo.layers import TransformerBlock
+from keras_longvideo.layers import TubeletEmbedding
+from keras_longvideo.models.video_model import VideoModel
+from keras_longvideo.models.video_model import video_inputs
+
+POOLINGS = ("mean", "attention")
+
+
+@keras.saving.register_keras_serializable(package="keras_longvideo")
+class ViViTBackbone(VideoModel, Backbone):
+    """A video vision transformer with joint space-time attention.
+
+    One encoder for images, short clips and long videos: the video is cut into
+    tubelets, each becomes a token, and in every layer every token attends to
+    every other. `num_frames` and `image_shape` are what its positions are
+    learned for; it takes any other number of frames and picture size that the
+    tubelets divide, with interpolated positions.
+
+    Args:
+        image_shape: tuple of ints `(height, width, channels)`.
+        num_frames: int. Frames of a clip; 1 for an image encoder.
+        tubelet_size: tuple of ints `(frames, height, width)` of a tubelet.
+        hidden_dim: int. Length of a token.
+        num_layers: int. Transformer blocks.
+        num_heads: int. Attention heads of a block.
+        intermediate_dim: int. Width of the feed-forward layers.
+        pooling: `"mean"` over all tokens, or `"attention"` of a learned query.
+            Defaults to `"mean"`, as the LongViViT paper.
+        mask_rate: float in `[0, 1)`. Share of the tubelets dropped in
+            training. Defaults to `0.0`; the paper trains with up to `0.75`.
+        mask_mode: `"random"` or `"tube"` (the same places in all frames); see
+            `keras_longvideo.layers.TokenMasking`. Defaults to `"random"`.
+        mask_at_inference: bool. Whether to drop tubelets outside of training
+            too. Defaults to `False`.
+        dropout_rate: float. Defaults to `0.0`.
+        layer_norm_epsilon: float. Defaults to `1e-6`, as ViT.
+        scale: float. uint8 pixels enter as `pixel * scale + offset`. Defaults
+            to `1 / 127.5`.
+        offset: float. Defaults to `-1.0`.
+        dtype: string or `keras.DTypePolicy`. Dtype of computations and
+            weights; softmax and means are in float32 whatever it is.
+        **kwargs: `name` and `trainable`.
+
+    Call arguments:
+        inputs: dict, or the tensor `pixel_values` alone.
+            `pixel_values`: `(batch, frames, height, width, channels)`, uint8
+            for raw pixels or float for pixels already scaled. A single frame
+            is an image.
+            `frame_mask` (optional): bool `(batch, frames)`, `False` for
+            padding at the end of a clip. Padding changes no output of the real
+            frames.
+
+    Returns:
+        A dict: `"sequence_output"` of shape `(batch, tokens, hidden_dim)`, by
+        time, then row, then column (tokens of padding hold nothing of use),
+        and `"pooled_output"` of shape `(batch, hidden_dim)`.
+
+    Raises:
+        ValueError: if an input does not fit; the message says what would.
+
+    Example:
+
+    ```python
+    import numpy as np
+    from keras_longvideo.models import ViViTBackbone
+
+    backbone = ViViTBackbone(
+        image_shape=(32, 32, 3),
+        num_frames=4,
+        tubelet_size=(2, 16, 16),
+        hidden_dim=16,
+        num_layers=2,
+        num_heads=2,
+        intermediate_dim=32,
+    )
+    video = np.random.randint(0, 256, size=(1, 4, 32, 32, 3)).astype("uint8")
+    outputs = backbone({"pixel_values": video})
+    outputs["sequence_output"].shape  # (1, 8, 16)
+    outputs["pooled_output"].shape  # (1, 16)
+    ```
+    """
+
+    def __init__(
+        self,
+        image_shape,
+        num_frames,
+        tubelet_size,
+        hidden_dim,
+        num_layers,
+        num_heads,
+        intermediate_dim,
+        pooling="mean",
+        mask_rate=0.0,
+        mask_mode="random",
+        mask_at_inference=False,
+        dropout_rate=0.0,
+        layer_norm_epsilon=1e-6,
+        scale=1 / 127.5,
+        offset=-1.0,
+        dtype=None,
+        **kwargs,
+    ):
+        _check_arguments(image_shape, tubelet_size, pooling)
+        height, width, channels = image_shape
+
+        # === Layers ===
+        masking = None
+        if mask_rate:
+            masking = TokenMasking(
+                mask_rate,
+                mode=mask_mode,
+                at_inference=mask_at_inference,
+                dtype=dtype,
+                name="token_masking",
+            )
+        self.embedding = TubeletEmbedding(
+            hidden_dim,
+            tubelet_size,
+            num_frames,
+            (height, width),
+            num_channels=channels,
+            scale=scale,
+            offset=offset,
+            masking=masking,
+            dtype=dtype,
+            name="embedding",
+        )
+        self.transformer_layers = [
+            TransformerBlock(
+                num_heads,
+                intermediate_dim,
+                dropout_rate=dropout_rate,
+                layer_norm_epsilon=layer_norm_epsilon,
+                dtype=dtype,
+                name=f"transformer_layer_{i}",
+            )
+            for i in range(num_layers)
+        ]
+        self.output_norm = keras.layers.LayerNormalization(
+            epsilon=layer_norm_epsilon, dtype=dtype, name="output_norm"
+        )
+        if pooling == "mean":
+            self.pooler = MeanPooling(dtype=dtype, name="pooler")
+        else:
+            self.pooler = AttentionPooling(
+                num_heads, dtype=dtype, name="pooler"
+            )
+
+        # === Functional Model ===
+        inputs = video_inputs(channels)
+        # Without a frame mask the token mask is None all the way through.
+        x, token_mask = self.embedding(
+            inputs["pixel_values"], frame_mask=inputs["frame_mask"]
+        )
+        for layer in self.transformer_layers:
+            x = layer(x, token_mask=token_mask)
+        x = self.output_norm(x)
+        outputs = {
+            "sequence_output": x,
+            "pooled_output": self.pooler(x, token_mask=token_mask),
+        }
+        super().__init__(inputs=inputs, outputs=outputs, dtype=dtype, **kwargs)
+
+        # === Config ===
+        self.image_shape = tuple(image_shape)
+        self.num_frames = num_frames
+        self.tubelet_size = tuple(tubelet_size)
+        self.hidden_dim = hidden_dim
+        self.num_layers = num_layers
+        self.num_heads = num_heads
+        self.intermediate_dim = intermediate_dim
+        self.pooling = pooling
+        self.mask_rate = mask_rate
+        self.mask_mode = mask_mode
+        self.mask_at_inference = mask_at_inference
+        self.dropout_rate = dropout_rate
+        self.layer_norm_epsilon = layer_norm_epsilon
+        self.scale = scale
+        self.offset = offset
+
+    def get_config(self):
+        config = super().get_config()
+        config.update(
+            {
+                "image_shape": self.image_shape,
+                "num_frames": self.num_frames,
+                "tubelet_size": self.tubelet_size,
+                "hidden_dim": self.hidden_dim,
+                "num_layers": self.num_layers,
+                "num_heads": self.num_heads,
+                "intermediate_dim": self.intermediate_dim,
+                "pooling": self.pooling,
+                "mask_rate": self.mask_rate,
+                "mask_mode": self.mask_mode,
+                "mask_at_inference": self.mask_at_inference,
+                "dropout_rate": self.dropout_rate,
+                "layer_norm_epsilon": self.layer_norm_epsilon,
+                "scale": self.scale,
+                "offset": self.offset,
+            }
+        )
+        return config
+
+
+def _check_arguments(image_shape, tubelet_size, pooling):
+    for name, value, meaning in (
+        ("image_shape", image_shape, "(height, width, channels)"),
+        ("tubelet_size", tubelet_size, "(frames, height, width)"),
+    ):
+        if len(value) != 3:
+            raise ValueError(
+                f"`{name}` must be three ints {meaning}. "
+                f"Received: {name}={value}"
+            )
+    if pooling not in POOLINGS:
+        raise ValueError(
+            f"`pooling` must be one of {POOLINGS}. Received: pooling={pooling!r}"
+        )

@@ -1,0 +1,126 @@
+"""Cutting a video into tubelets, and choosing which of them to keep."""
+
+from keras import ops
+
+
+def split_into_tubelets(pixel_values, tubelet_size):
+    """Cuts videos into tubelets: small boxes of time x height x width.
+
+    Args:
+        pixel_values: tensor of shape
+            `(batch, frames, height, width, channels)`, of any dtype.
+        tubelet_size: tuple of three ints `(t, h, w)` that divide the frames,
+            height and width.
+
+    Returns:
+        A tensor of shape `(batch, tubelets, t, h * w * channels)` in the dtype
+        of `pixel_values`. Tubelets run over time first, then rows, then
+        columns: number `(time * rows + row) * columns + column`.
+
+    Example:
+
+    ```python
+    import numpy as np
+    from keras_longvideo.ops import split_into_tubelets
+
+    video = np.zeros((1, 4, 32, 32, 3), "uint8")
+    split_into_tubelets(video, (2, 16, 16)).shape  # (1, 8, 2, 768)
+    ```
+    """
+    _, frames, height, width, channels = pixel_values.shape
+    t, h, w = tubelet_size
+    times, rows, columns = frames // t, height // h, width // w
+    x = ops.reshape(pixel_values, (-1, times, t, rows, h, columns, w, channels))
+    x = ops.transpose(x, (0, 1, 3, 5, 2, 4, 6, 7))
+    return ops.reshape(x, (-1, times * rows * columns, t, h * w * channels))
+
+
+def gather_tokens(tokens, indices):
+    """Takes, from each example, the tokens at the given indices.
+
+    Args:
+        tokens: tensor of shape `(batch, tokens, ...)`.
+        indices: int tensor of shape `(batch, kept)`.
+
+    Returns:
+        A tensor of shape `(batch, kept, ...)`.
+
+    Example:
+
+    ```python
+    import numpy as np
+    from keras_longvideo.ops import gather_tokens
+
+    tokens = np.array([[10.0, 11.0, 12.0], [20.0, 21.0, 22.0]])
+    gather_tokens(tokens, np.array([[0, 2], [1, 1]]))
+    # [[10., 12.], [21., 21.]]
+    ```
+    """
+    for _ in range(len(tokens.shape) - 2):
+        indices = ops.expand_dims(indices, -1)
+    return ops.take_along_axis(tokens, indices, axis=1)
+
+
+def repeat_last_frame(tubelets, frame_mask):
+    """Fills a tubelet's missing frames with the clip's last real one.
+
+    A clip that ends half-way through a tubelet is then embedded as if its last
+    frame stood still, whatever the padding holds.
+
+    Args:
+        tubelets: tensor of shape `(batch, tubelets, t, pixels)`.
+        frame_mask: bool tensor of shape `(batch, tubelets, t)`, `False` where
+            a frame is missing.
+
+    Returns:
+        A tensor like `tubelets`. In a tubelet without any real frame, all
+        frames are its first one; its token is to be masked out.
+
+    Example:
+
+    ```python
+    import numpy as np
+    from keras_longvideo.ops import repeat_last_frame
+
+    tubelets = np.array([[[[1.0], [9.0]]]])  # one tubelet of two frames
+    repeat_last_frame(tubelets, np.array([[[True, False]]]))
+    # [[[[1.], [1.]]]]
+    ```
+    """
+    t = tubelets.shape[2]
+    frames = ops.arange(t)
+    # Entry (j, i): frame i is real and not later than frame j.
+    usable = ops.logical_and(
+        ops.expand_dims(frame_mask, 2), frames[:, None] >= frames[None, :]
+    )
+    source = ops.max(ops.where(usable, frames, 0), axis=-1)
+    return ops.take_along_axis(tubelets, ops.expand_dims(source, -1), axis=2)
+
+
+def keep_indices(noise, num_kept, token_mask=None):
+    """Chooses the tokens with the lowest noise, in their original order.
+
+    Args:
+        noise: float tensor of shape `(batch, tokens)` in `[0, 1)`.
+        num_kept: int. How many tokens to keep of each example.
+        token_mask: optional bool tensor of shape `(batch, tokens)`. Tokens at
+            `False` (padding) are dropped before any other.
+
+    Returns:
+        An int32 tensor of shape `(batch, num_kept)`, ascending, no index
+        twice.
+
+    Example:
+
+    ```python
+    import numpy as np
+    from keras_longvideo.ops import keep_indices
+
+    keep_indices(np.array([[0.9, 0.1, 0.5, 0.3]]), 2)  # [[1, 3]]
+    ```
+    """
+    if token_mask is not None:
+        noise = noise + ops.where(token_mask, 0.0, 1.0)
+    order = ops.argsort(noise, axis=-1)
+    kept = ops.sort(order[:, :num_kept], axis=-1)
+    return ops.cast(kept, "int32")
