@@ -4,11 +4,10 @@ import keras
 from keras import ops
 
 
-@keras.saving.register_keras_serializable(package="keras_longvideo")
-class VideoModel(keras.Model):
-    """A functional `keras.Model` with an input named `pixel_values`.
+def takes_videos(cls):
+    """Class decorator: a functional model with an input named `pixel_values`.
 
-    Base of every model here. It differs from `keras.Model` in two ways:
+    It changes two things about the inputs of a functional `keras.Model`:
 
     - Pixels keep their dtype, where Keras casts inputs to that of their
       `keras.Input`: uint8 means raw, float means scaled already, and a float
@@ -16,58 +15,24 @@ class VideoModel(keras.Model):
     - Optional inputs may be left out, where Keras wants a `None`; and a model
       that requires pixels alone takes them without a dict.
 
+    A decorator and no base class, since Keras and KerasHub swap the bases of
+    functional models while these are made.
+
     Args:
-        inputs: dict of `keras.Input`, by name.
-        outputs: nested structure of `keras.KerasTensor`.
-        **kwargs: other arguments of `keras.Model`.
+        cls: subclass of `keras.Model`.
 
-    Example:
-
-    ```python
-    import keras
-    import numpy as np
-    from keras_longvideo.models.video_model import VideoModel
-
-    pixels = keras.Input((None, None, None, 3), name="pixel_values")
-    model = VideoModel({"pixel_values": pixels}, keras.ops.max(pixels))
-    model(np.full((1, 2, 4, 4, 3), 255, "uint8")).dtype  # uint8
-    ```
+    Returns:
+        `cls`.
     """
 
     def __call__(self, inputs, *args, **kwargs):
-        return super().__call__(self._complete(inputs), *args, **kwargs)
+        inputs = _complete(self, inputs)
+        return super(cls, self).__call__(inputs, *args, **kwargs)
 
     # JAX's trainer runs `call` without going through `__call__`.
     def call(self, inputs, *args, **kwargs):
-        return super().call(self._complete(inputs), *args, **kwargs)
-
-    def _complete(self, inputs):
-        """`inputs` as a dict with an entry for every input of the model."""
-        expected = {x.name: x for x in self.inputs}
-        required = {
-            name
-            for name, x in expected.items()
-            if not x._keras_history.operation.optional
-        }
-        if not isinstance(inputs, dict) and required == {"pixel_values"}:
-            inputs = {"pixel_values": inputs}
-        keys = set(inputs) if isinstance(inputs, dict) else set()
-        if not required <= keys <= set(expected):
-            received = sorted(keys) or type(inputs).__name__
-            raise ValueError(
-                f"`inputs` must be a dict with the keys {sorted(required)}, "
-                f"and may have {sorted(set(expected) - required)}. "
-                f"Received: {received}"
-            )
-        for name, x in inputs.items():
-            rank, wanted = len(getattr(x, "shape", ())), expected[name].shape
-            if x is not None and rank != len(wanted):
-                raise ValueError(
-                    f"`{name}` must have {len(wanted)} axes, of the shape "
-                    f"{tuple(wanted)} where None is any size. Received: "
-                    f"{name}.shape={tuple(getattr(x, 'shape', ()))}"
-                )
-        return {name: inputs.get(name) for name in expected}
+        inputs = _complete(self, inputs)
+        return super(cls, self).call(inputs, *args, **kwargs)
 
     # No public name of Keras: it is the one place where inputs are cast.
     def _convert_inputs_to_tensors(self, flat_inputs):
@@ -79,6 +44,66 @@ class VideoModel(keras.Model):
             )
             for x, spec in zip(flat_inputs, self.inputs, strict=True)
         ]
+
+    cls.__call__ = __call__
+    cls.call = call
+    cls._convert_inputs_to_tensors = _convert_inputs_to_tensors
+    return cls
+
+
+def _complete(model, inputs):
+    """`inputs` as a dict with an entry for every input of the model."""
+    expected = {x.name: x for x in model.inputs}
+    required = {
+        name
+        for name, x in expected.items()
+        if not x._keras_history.operation.optional
+    }
+    if not isinstance(inputs, dict) and required == {"pixel_values"}:
+        inputs = {"pixel_values": inputs}
+    keys = set(inputs) if isinstance(inputs, dict) else set()
+    if not required <= keys <= set(expected):
+        received = sorted(keys) or type(inputs).__name__
+        raise ValueError(
+            f"`inputs` must be a dict with the keys {sorted(required)}, and "
+            f"may have {sorted(set(expected) - required)}. "
+            f"Received: {received}"
+        )
+    for name, x in inputs.items():
+        shape = tuple(getattr(x, "shape", ()))
+        wanted = tuple(expected[name].shape)
+        if x is not None and len(shape) != len(wanted):
+            raise ValueError(
+                f"`{name}` must have {len(wanted)} axes, of the shape {wanted} "
+                f"where None is any size. Received: {name}.shape={shape}"
+            )
+    return {name: inputs.get(name) for name in expected}
+
+
+@keras.saving.register_keras_serializable(package="keras_longvideo")
+@takes_videos
+class VideoModel(keras.Model):
+    """A functional model of one's own that takes videos.
+
+    Args:
+        inputs: dict of `keras.Input`, one of them `pixel_values`; see
+            `video_inputs`.
+        outputs: nested structure of `keras.KerasTensor`.
+        **kwargs: other arguments of `keras.Model`.
+
+    Example:
+
+    ```python
+    import keras
+    import numpy as np
+    from keras_longvideo.models import VideoModel
+    from keras_longvideo.models import video_inputs
+
+    inputs = video_inputs()
+    model = VideoModel(inputs, keras.ops.max(inputs["pixel_values"]))
+    int(model(np.full((1, 2, 4, 4, 3), 255, "uint8")))  # 255
+    ```
+    """
 
 
 def video_inputs(num_channels=3):

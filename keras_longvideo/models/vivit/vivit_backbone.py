@@ -8,14 +8,19 @@ from keras_longvideo.layers import MeanPooling
 from keras_longvideo.layers import TokenMasking
 from keras_longvideo.layers import TransformerBlock
 from keras_longvideo.layers import TubeletEmbedding
-from keras_longvideo.models.video_model import VideoModel
+from keras_longvideo.models.preset_saving import whole_preset
+from keras_longvideo.models.presets import argument_names
+from keras_longvideo.models.presets import check_overrides
+from keras_longvideo.models.presets import open_preset
+from keras_longvideo.models.video_model import takes_videos
 from keras_longvideo.models.video_model import video_inputs
 
 POOLINGS = ("mean", "attention")
 
 
 @keras.saving.register_keras_serializable(package="keras_longvideo")
-class ViViTBackbone(VideoModel, Backbone):
+@takes_videos
+class ViViTBackbone(Backbone):
     """A video vision transformer with joint space-time attention.
 
     One encoder for images, short clips and long videos: the video is cut into
@@ -186,6 +191,59 @@ class ViViTBackbone(VideoModel, Backbone):
         self.scale = scale
         self.offset = offset
 
+    @classmethod
+    def from_preset(cls, preset, load_weights=True, **overrides):
+        """Makes the encoder from a preset.
+
+        Args:
+            preset: string or path. A built-in name (see
+                `keras_longvideo.list_presets()`), a directory, or a handle
+                `"hf://org/name"` or `"hf://org/name@revision"`.
+            load_weights: bool. If `False`, weights are random.
+            **overrides: arguments of this class in place of the preset's.
+                `dtype` defaults to Keras's global policy, not to the saved
+                one.
+
+        Returns:
+            A `ViViTBackbone`.
+
+        Raises:
+            ValueError: if there is no such preset, an override is unknown, or
+                weights are wanted that are not published.
+
+        Example:
+
+        ```python
+        from keras_longvideo.models import ViViTBackbone
+
+        backbone = ViViTBackbone.from_preset(
+            "short_vivit_tiny", load_weights=False
+        )
+        ```
+        """
+        preset = open_preset(preset, load_weights)
+        check_overrides(overrides, argument_names(cls))
+        dtype = overrides.pop("dtype", keras.config.dtype_policy())
+        config = {**preset.backbone["config"], **overrides}
+        backbone = cls.from_config(
+            {**config, "dtype": keras.dtype_policies.get(dtype)}
+        )
+        if load_weights:
+            backbone.load_weights(preset.weights("model"))
+        return backbone
+
+    def save_to_preset(self, preset_dir, max_shard_size=10):
+        """Saves the encoder as a preset: whole, or not at all.
+
+        Args:
+            preset_dir: path of the directory; made where it is not there.
+                Files in it that belong to no preset are left alone.
+            max_shard_size: int or float. Largest weight file, in GB. Defaults
+                to `10`.
+        """
+        with whole_preset(preset_dir) as aside:
+            super().save_to_preset(aside, max_shard_size=max_shard_size)
+
     def get_config(self):
         config = super().get_config()
         config.update(
@@ -222,5 +280,6 @@ def _check_arguments(image_shape, tubelet_size, pooling):
             )
     if pooling not in POOLINGS:
         raise ValueError(
-            f"`pooling` must be one of {POOLINGS}. Received: pooling={pooling!r}"
+            f"`pooling` must be one of {POOLINGS}. "
+            f"Received: pooling={pooling!r}"
         )

@@ -1,0 +1,220 @@
+"""Manifests: which videos a set holds, and their captions."""
+
+import csv
+import json
+import os
+from pathlib import Path
+
+from keras_longvideo.data.files import write_atomically
+
+
+def read_manifest(path, check_files=True):
+    """Reads the videos and captions of a set.
+
+    Two formats are known by their suffix. A `.jsonl` file has an object a
+    line, with the keys `"video"` and either `"caption"` (a string) or
+    `"captions"` (a list of them); other keys are ignored. A `.csv` file has a
+    header with the columns `video` and `caption`. Rows of the same video are
+    gathered, in order. Relative video paths start at the manifest's folder.
+
+    Args:
+        path: Path of the manifest.
+        check_files: Bool, whether to require that every video file exists.
+            Defaults to `True`.
+
+    Returns:
+        Dict of two columns with an entry for each distinct video:
+        `"videos"`, a list of absolute paths, and `"captions"`, a list of
+        lists of strings.
+
+    Raises:
+        FileNotFoundError: If the manifest, or a video it names, is missing.
+        ValueError: If the suffix is unknown, there is no row, or a row is
+            malformed; the message gives its line.
+
+    Example:
+
+    ```python
+    from pathlib import Path
+
+    from keras_longvideo.data import read_manifest
+
+    Path("set.csv").write_text(
+        "video,caption\\n"
+        "cat.mp4,a cat sleeps\\n"
+        "cat.mp4,a cat on a sofa\\n"
+        "dog.mp4,a dog runs\\n"
+    )
+    manifest = read_manifest("set.csv", check_files=False)
+    assert len(manifest["videos"]) == 2
+    assert manifest["captions"][0] == ["a cat sleeps", "a cat on a sofa"]
+    ```
+    """
+    path = Path(path)
+    readers = {".jsonl": _read_jsonl, ".csv": _read_csv}
+    if path.suffix not in readers:
+        raise ValueError(
+            f"`path` must end in one of {sorted(readers)}. Received: {path}"
+        )
+    if not path.is_file():
+        raise FileNotFoundError(f"`path` names no file. Received: {path}")
+    rows = {}
+    try:
+        for line, video, captions in readers[path.suffix](path):
+            _check_row(f"{path}, line {line}", video, captions)
+            absolute = os.path.abspath(path.parent / video)
+            rows.setdefault(absolute, []).extend(captions)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} must be UTF-8 text ({error}).") from error
+    if not rows:
+        raise ValueError(f"{path} holds no rows; it needs at least one.")
+    manifest = {"videos": list(rows), "captions": list(rows.values())}
+    if check_files:
+        _check_files(path, manifest["videos"])
+    return manifest
+
+
+def write_manifest(path, videos, captions):
+    """Writes a `.jsonl` manifest, whole or not at all.
+
+    Videos inside the manifest's folder are written relative to it, so that
+    the folder can be moved; others are written as absolute paths.
+
+    Args:
+        path: Path of the manifest to write; it must end in `.jsonl`.
+        videos: List of video paths, relative to the working directory or
+            absolute.
+        captions: List as long as `videos` of strings or lists of strings.
+
+    Raises:
+        ValueError: If the suffix is another, the lists differ in length or
+            are empty, a video comes twice or a caption is empty.
+
+    Example:
+
+    ```python
+    from keras_longvideo.data import read_manifest
+    from keras_longvideo.data import write_manifest
+
+    write_manifest("set.jsonl", ["cat.mp4"], ["a cat sleeps"])
+    manifest = read_manifest("set.jsonl", check_files=False)
+    assert manifest["captions"] == [["a cat sleeps"]]
+    ```
+    """
+    path = Path(path)
+    if path.suffix != ".jsonl":
+        raise ValueError(f"`path` must end in '.jsonl'. Received: {path}")
+    captions = [[c] if isinstance(c, str) else list(c) for c in captions]
+    check_manifest({"videos": videos, "captions": captions})
+    folder = os.path.abspath(path.parent)
+    rows = []
+    for video, texts in zip(videos, captions, strict=True):
+        video = os.path.abspath(video)
+        if Path(video).is_relative_to(folder):
+            video = os.path.relpath(video, folder)
+        rows.append(json.dumps({"video": video, "captions": texts}) + "\n")
+    write_atomically(path, "".join(rows))
+
+
+def check_manifest(manifest):
+    """Checks a manifest's columns.
+
+    Args:
+        manifest: Dict with the columns `"videos"` and `"captions"`.
+
+    Raises:
+        ValueError: If a column is missing or empty, their lengths differ, a
+            video comes twice, or a video has no caption or an empty one.
+    """
+    missing = {"videos", "captions"} - set(manifest)
+    if missing:
+        raise ValueError(
+            "`manifest` must have the columns 'videos' and 'captions'. "
+            f"Received: {sorted(manifest)}"
+        )
+    videos, captions = manifest["videos"], manifest["captions"]
+    if len(videos) != len(captions) or not len(videos):
+        raise ValueError(
+            "`videos` and `captions` must have the same length, at least 1. "
+            f"Received: {len(videos)} videos and {len(captions)} captions"
+        )
+    seen = set()
+    for index, (video, texts) in enumerate(zip(videos, captions, strict=True)):
+        where = f"Entry {index}"
+        is_path = isinstance(video, os.PathLike)
+        _check_row(where, os.fspath(video) if is_path else video, texts)
+        if video in seen:
+            raise ValueError(
+                f"{where}: each video must come once, with all its captions. "
+                f"Received twice: {video}"
+            )
+        seen.add(video)
+
+
+# Some editors and spreadsheets put a byte order mark in front of the text,
+# which "utf-8-sig" drops.
+def _read_jsonl(path):
+    with open(path, encoding="utf-8-sig") as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise ValueError(
+                    f"{path}, line {number}: not valid JSON ({error})."
+                ) from error
+            if not isinstance(row, dict):
+                raise ValueError(
+                    f"{path}, line {number}: must be an object with the keys "
+                    f"'video' and 'caption'. Received: {row!r}"
+                )
+            captions = row.get("captions", [row.get("caption")])
+            yield number, row.get("video"), captions
+
+
+def _read_csv(path):
+    with open(path, encoding="utf-8-sig", newline="") as lines:
+        rows = csv.DictReader(lines)
+        columns = rows.fieldnames or ["video", "caption"]
+        if not {"video", "caption"} <= set(columns):
+            raise ValueError(
+                f"{path} must have the columns 'video' and 'caption'. "
+                f"Received: {columns}"
+            )
+        for row in rows:
+            if None in row:
+                raise ValueError(
+                    f"{path}, line {rows.line_num}: more values than columns; "
+                    "quote a caption that has commas in it. "
+                    f"Received in excess: {row[None]}"
+                )
+            yield rows.line_num, row["video"], [row["caption"]]
+
+
+def _check_row(where, video, captions):
+    if not isinstance(video, str) or not video.strip():
+        raise ValueError(
+            f"{where}: 'video' must be the path of a video. Received: {video!r}"
+        )
+    if not isinstance(captions, list | tuple) or not captions:
+        raise ValueError(
+            f"{where}: 'captions' must be a list of at least one string. "
+            f"Received: {captions!r}"
+        )
+    for caption in captions:
+        if not isinstance(caption, str) or not caption.strip():
+            raise ValueError(
+                f"{where}: 'caption' must be a text that is not empty. "
+                f"Received: {caption!r}"
+            )
+
+
+def _check_files(path, videos):
+    missing = [video for video in videos if not os.path.isfile(video)]
+    if missing:
+        more = ", ..." if len(missing) > 3 else ""
+        raise FileNotFoundError(
+            f"{path} names {len(missing)} video files that do not exist, of "
+            f"{len(videos)}: {', '.join(missing[:3])}{more}"
+        )

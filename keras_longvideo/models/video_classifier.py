@@ -1,0 +1,113 @@
+"""A video encoder with a classification head."""
+
+import keras
+
+from keras_longvideo.models.video_preprocessor import VideoPreprocessor
+from keras_longvideo.models.video_task import VideoTask
+
+
+@keras.saving.register_keras_serializable(package="keras_longvideo")
+class VideoClassifier(VideoTask):
+    """Tells which of several classes a video belongs to.
+
+    Logits are a linear function of the encoder's `pooled_output`. `fit`,
+    `evaluate` and `predict` take video files as well as arrays: a path is an
+    input.
+
+    Args:
+        backbone: `keras_longvideo.models.ViViTBackbone`.
+        num_classes: int.
+        preprocessor: `keras_longvideo.models.VideoPreprocessor`, or None where
+            inputs come preprocessed.
+        activation: activation of the output. Defaults to `None`: logits.
+        dropout: float. Dropout before the head. Defaults to `0.0`.
+        **kwargs: other arguments of `keras.Model`.
+
+    Example:
+
+    ```python
+    import numpy as np
+    from keras_longvideo.models import VideoClassifier
+
+    classifier = VideoClassifier.from_preset(
+        "short_vivit_tiny", load_weights=False, num_classes=3
+    )
+    videos = np.random.randint(0, 256, size=(2, 16, 64, 64, 3)).astype("uint8")
+    classifier.fit(videos, [0, 2], batch_size=2, verbose=0)
+    classifier.predict(videos, verbose=0).shape  # (2, 3)
+    ```
+    """
+
+    preprocessor_cls = VideoPreprocessor
+
+    def __init__(
+        self,
+        backbone,
+        num_classes,
+        preprocessor=None,
+        activation=None,
+        dropout=0.0,
+        **kwargs,
+    ):
+        # === Layers ===
+        self.backbone = backbone
+        self.preprocessor = preprocessor
+        self.output_dropout = keras.layers.Dropout(
+            dropout, dtype=backbone.dtype_policy, name="output_dropout"
+        )
+        # In float32, as a softmax over many classes wants it.
+        self.output_dense = keras.layers.Dense(
+            num_classes,
+            activation=activation,
+            dtype="float32",
+            name="predictions",
+        )
+
+        # === Functional Model ===
+        x = backbone(backbone.input)["pooled_output"]
+        outputs = self.output_dense(self.output_dropout(x))
+        super().__init__(inputs=backbone.input, outputs=outputs, **kwargs)
+
+        # === Config ===
+        self.num_classes = num_classes
+        self.activation = activation
+        self.dropout = dropout
+
+    @classmethod
+    def default_preprocessor(cls, backbone):
+        return VideoPreprocessor.for_backbone(backbone)
+
+    def compile(self, optimizer="auto", loss="auto", metrics="auto", **kwargs):
+        """Configures the classifier for training.
+
+        Args:
+            optimizer: `"auto"` (Adam, learning rate 5e-5, as KerasHub's image
+                classifiers), or as in `keras.Model.compile`.
+            loss: `"auto"` (sparse categorical cross-entropy: labels are ints),
+                or as in `keras.Model.compile`.
+            metrics: `"auto"` (accuracy), or as in `keras.Model.compile`.
+            **kwargs: see `keras.Model.compile`.
+        """
+        if optimizer == "auto":
+            optimizer = keras.optimizers.Adam(5e-5)
+        if loss == "auto":
+            loss = keras.losses.SparseCategoricalCrossentropy(
+                from_logits=self.output_dense.activation
+                is keras.activations.linear
+            )
+        if metrics == "auto":
+            metrics = [keras.metrics.SparseCategoricalAccuracy("accuracy")]
+        super().compile(optimizer, loss, metrics=metrics, **kwargs)
+
+    def get_config(self):
+        config = super().get_config()
+        config.update(
+            {
+                "num_classes": self.num_classes,
+                "activation": keras.activations.serialize(
+                    keras.activations.get(self.activation)
+                ),
+                "dropout": self.dropout,
+            }
+        )
+        return config

@@ -1,0 +1,175 @@
+"""From video files or arrays to clips of one length and size."""
+
+import os
+
+import keras
+import numpy as np
+
+from keras_longvideo.data import decode_videos
+from keras_longvideo.video import resize_frames
+
+
+@keras.saving.register_keras_serializable(package="keras_longvideo")
+class VideoConverter(keras.layers.Layer):
+    """Turns videos into uint8 clips of `num_frames` frames of one size.
+
+    Files are sampled at `fps`, from their start; where that would give more
+    than `num_frames` frames, these are spread evenly over the whole video, so
+    that nothing is cut off. Shorter clips are padded at their end. Pictures
+    are resized to cover `image_size` and cropped at the centre. Runs eagerly,
+    and in the graph of a `tf.data` pipeline.
+
+    Args:
+        num_frames: int. Frames of a clip.
+        image_size: tuple of ints `(height, width)`.
+        fps: float or None. Frames a second to sample files at. `None` always
+            spreads `num_frames` over the video. Defaults to `1.0`, as the
+            LongViViT paper.
+        **kwargs: other arguments of `keras.layers.Layer`.
+
+    Call arguments:
+        videos: one video or several. One is a path or an array
+            `(frames, height, width, channels)`; several are a list of these,
+            or an array with a batch axis in front. Arrays are uint8, or float
+            where frames and size fit already. Of an array with too many
+            frames, evenly spread ones are kept.
+
+    Returns:
+        A dict of `pixel_values`, of shape
+        `(batch, num_frames, height, width, channels)`, and `frame_mask`, a
+        bool array of shape `(batch, num_frames)`, `False` for padding. No
+        batch axis where one video came.
+
+    Raises:
+        keras_longvideo.video.VideoError: if a file cannot be read.
+        ValueError: if an array does not fit.
+
+    Example:
+
+    ```python
+    import numpy as np
+    from keras_longvideo.models import VideoConverter
+
+    convert = VideoConverter(num_frames=4, image_size=(32, 32))
+    clip = convert(np.zeros((3, 48, 64, 3), "uint8"))
+    clip["pixel_values"].shape  # (4, 32, 32, 3)
+    clip["frame_mask"]  # [True, True, True, False]
+    ```
+    """
+
+    def __init__(self, num_frames, image_size, fps=1.0, **kwargs):
+        super().__init__(**kwargs)
+        self.num_frames = num_frames
+        self.image_size = tuple(image_size)
+        self.fps = fps
+        self.built = True
+
+    # Not by way of `Layer.__call__`, which is for tensors of the backend: it
+    # would convert tf.data's, and wrap the error that names a broken file.
+    def __call__(self, videos):
+        return self.call(videos)
+
+    def call(self, videos):
+        if _is_symbolic(videos):
+            return self._convert_in_graph(videos)
+        if _is_one(videos):
+            batch = self._convert([videos])
+            return {name: x[0] for name, x in batch.items()}
+        return self._convert(videos)
+
+    def _convert(self, videos):
+        if isinstance(videos, np.ndarray) and videos.dtype.kind in "OSU":
+            videos = videos.tolist()
+        if len(videos) == 0:
+            raise ValueError("`videos` must hold at least one video.")
+        if all(_is_path(video) for video in videos):
+            pixel_values, frame_mask = decode_videos(
+                [os.fsdecode(video) for video in videos],
+                num_frames=self.num_frames,
+                fps=self.fps,
+                image_size=self.image_size,
+                progress=False,
+            )
+        else:
+            clips = [self._fit(keras.ops.convert_to_numpy(v)) for v in videos]
+            pixel_values = np.stack([frames for frames, _ in clips])
+            frame_mask = np.stack([mask for _, mask in clips])
+        return {"pixel_values": pixel_values, "frame_mask": frame_mask}
+
+    def _fit(self, frames):
+        """One array as a clip of the right length and size, with its mask."""
+        if frames.ndim != 4 or 0 in frames.shape:
+            raise ValueError(
+                "A video must be a path or an array of shape (frames, height, "
+                f"width, channels). Received an array of shape {frames.shape}"
+            )
+        if len(frames) > self.num_frames:
+            segment = len(frames) / self.num_frames
+            middles = (np.arange(self.num_frames) + 0.5) * segment
+            frames = frames[middles.astype(int)]
+        if frames.shape[1:3] != self.image_size:
+            if frames.dtype != np.uint8:
+                raise ValueError(
+                    "Only uint8 pictures are resized. Received frames of "
+                    f"dtype {frames.dtype} and size {frames.shape[1:3]}, to "
+                    f"become {self.image_size}"
+                )
+            frames = resize_frames(frames, self.image_size)
+        padding = self.num_frames - len(frames)
+        mask = np.arange(self.num_frames) < len(frames)
+        return np.pad(frames, [(0, padding)] + [(0, 0)] * 3), mask
+
+    def _convert_in_graph(self, videos):
+        import tensorflow as tf
+
+        if videos.dtype != tf.string:
+            shape = (self.num_frames, *self.image_size)
+            if videos.shape[1:4] != shape or videos.shape.rank != 5:
+                raise ValueError(
+                    "Inside a tf.data pipeline, arrays must have shape "
+                    f"(batch, {self.num_frames}, {self.image_size[0]}, "
+                    f"{self.image_size[1]}, channels) already. "
+                    f"Received: {videos.shape}"
+                )
+            frame_mask = tf.ones(tf.shape(videos)[:2], "bool")
+            return {"pixel_values": videos, "frame_mask": frame_mask}
+
+        def convert(paths):
+            clips = self._convert(paths)
+            return clips["pixel_values"], clips["frame_mask"]
+
+        pixel_values, frame_mask = tf.numpy_function(
+            convert, [videos], (tf.uint8, tf.bool)
+        )
+        batch = videos.shape[0]
+        pixel_values.set_shape((batch, self.num_frames, *self.image_size, 3))
+        frame_mask.set_shape((batch, self.num_frames))
+        return {"pixel_values": pixel_values, "frame_mask": frame_mask}
+
+    def get_config(self):
+        config = super().get_config()
+        config.update(
+            {
+                "num_frames": self.num_frames,
+                "image_size": self.image_size,
+                "fps": self.fps,
+            }
+        )
+        return config
+
+
+def _is_path(video):
+    return isinstance(video, (str, bytes, os.PathLike))
+
+
+def _is_one(videos):
+    return _is_path(videos) or len(getattr(videos, "shape", ())) == 4
+
+
+def _is_symbolic(videos):
+    """Whether `videos` is a tensor of a tf.data graph that is being traced."""
+    if _is_path(videos) or isinstance(videos, (list, tuple, np.ndarray)):
+        return False
+    import tensorflow as tf
+
+    return tf.is_symbolic_tensor(videos)

@@ -1,0 +1,196 @@
+"""What all tasks share: training from files, saving and loading."""
+
+import keras
+import numpy as np
+from keras_hub.models import Task
+
+from keras_longvideo.models import presets
+from keras_longvideo.models.preset_saving import whole_preset
+from keras_longvideo.models.video_model import takes_videos
+from keras_longvideo.models.vivit.vivit_backbone import ViViTBackbone
+
+
+@keras.saving.register_keras_serializable(package="keras_longvideo")
+@takes_videos
+class VideoTask(Task):
+    """Base of the tasks: a `keras_hub.models.Task` over a video encoder.
+
+    A subclass sets `backbone` and `preprocessor` in its `__init__`, and names
+    what else of its config is a serialized object.
+    """
+
+    backbone_cls = ViViTBackbone
+
+    @classmethod
+    def from_preset(cls, preset, load_weights=True, **overrides):
+        """Makes this task from a preset.
+
+        Args:
+            preset: string or path. A built-in name (see
+                `keras_longvideo.list_presets()`), a directory, or a handle
+                `"hf://org/name"` or `"hf://org/name@revision"`. Of a preset
+                of another task, the encoder is used.
+            load_weights: bool. If `False`, weights are random.
+            **overrides: arguments of this task or of its backbone, in place
+                of the preset's. `dtype` is that of all of the task; it
+                defaults to Keras's global policy, not to the saved one.
+
+        Returns:
+            A task.
+
+        Raises:
+            ValueError: if there is no such preset, an override is unknown, or
+                weights are wanted that are not published.
+        """
+        preset = presets.open_preset(preset, load_weights)
+        own_names = presets.argument_names(cls)
+        backbone_names = presets.argument_names(cls.backbone_cls)
+        presets.check_overrides(overrides, own_names | backbone_names)
+
+        own = {k: v for k, v in overrides.items() if k in own_names}
+        rest = {k: v for k, v in overrides.items() if k not in own_names}
+        dtype = keras.dtype_policies.get(
+            rest.pop("dtype", keras.config.dtype_policy())
+        )
+        if "backbone" not in own:
+            config = {**preset.backbone["config"], **rest, "dtype": dtype}
+            own["backbone"] = cls.backbone_cls.from_config(config)
+
+        is_this_task = preset.task is not None and issubclass(
+            keras.saving.get_registered_object(preset.task["registered_name"]),
+            cls,
+        )
+        if is_this_task:
+            config = dict(preset.task["config"])
+            for name, value in config.items():
+                if name != "preprocessor" and _is_serialized(value):
+                    value["config"]["dtype"] = dtype
+            task = cls.from_config({**config, **own})
+        else:
+            if "preprocessor" not in own:
+                own["preprocessor"] = cls.default_preprocessor(own["backbone"])
+            task = cls(**own)
+        if preset.directory is not None:
+            if is_this_task and "preprocessor" not in own:
+                task.preprocessor.load_preset_assets(str(preset.directory))
+            if load_weights:
+                task.backbone.load_weights(preset.weights("model"))
+        # A head of another size starts afresh, as in KerasHub.
+        if is_this_task and load_weights and "num_classes" not in own:
+            task.load_task_weights(preset.weights("task"))
+        return task
+
+    def fit(
+        self,
+        x=None,
+        y=None,
+        batch_size=None,
+        sample_weight=None,
+        shuffle=True,
+        **kwargs,
+    ):
+        """Trains the task, on files as well as on arrays.
+
+        Args:
+            x: videos as the preprocessor takes them: a list of paths, arrays,
+                or a dict of these; or a `tf.data.Dataset` of batches.
+            y: labels, where the task has any and `x` is no dataset.
+            batch_size: int. Defaults to `32`; for a dataset, it is its own.
+            sample_weight: optional weights of the examples.
+            shuffle: bool. Whether arrays and lists come in a new order each
+                epoch. (`keras_hub.models.Task` never shuffles them.) Defaults
+                to `True`.
+            **kwargs: see `keras.Model.fit`.
+
+        Returns:
+            A `keras.callbacks.History`.
+        """
+        is_dataset = hasattr(x, "__iter__") and hasattr(x, "map")
+        if shuffle and not is_dataset:
+            x = _shuffled(x, y, sample_weight, batch_size or 32)
+            y = sample_weight = batch_size = None
+        return super().fit(
+            x, y, batch_size, sample_weight, shuffle=False, **kwargs
+        )
+
+    @classmethod
+    def default_preprocessor(cls, backbone):
+        """The preprocessor that a backbone without one gets."""
+        raise ValueError(
+            f"`{cls.__name__}` needs a `preprocessor`: this preset has none."
+        )
+
+    def save_to_preset(self, preset_dir, max_shard_size=10):
+        """Saves the task as a preset: whole, or not at all.
+
+        The state of the optimizer is no part of a preset. Files in the
+        directory that belong to no preset, such as a README.md, are left
+        alone.
+
+        Args:
+            preset_dir: path of the directory; made where it is not there.
+            max_shard_size: int or float. Largest weight file, in GB. Defaults
+                to `10`.
+        """
+        with whole_preset(preset_dir) as aside:
+            super().save_to_preset(aside, max_shard_size=max_shard_size)
+
+    def save_task_weights(self, filepath):
+        """Saves the weights that are neither the backbone's nor an optimizer's.
+
+        Args:
+            filepath: path that ends in `.weights.h5`.
+        """
+        keras.saving.save_weights(
+            self, filepath, objects_to_skip=[self.backbone, self.optimizer]
+        )
+
+    def load_task_weights(self, filepath):
+        """Loads what `save_task_weights` saved.
+
+        Args:
+            filepath: path that ends in `.weights.h5`.
+        """
+        keras.saving.load_weights(
+            self, filepath, objects_to_skip=[self.backbone, self.optimizer]
+        )
+
+
+def _is_serialized(value):
+    return isinstance(value, dict) and "registered_name" in value
+
+
+def _shuffled(x, y, sample_weight, batch_size):
+    """A `tf.data.Dataset` of shuffled batches of arrays or lists."""
+    import tensorflow as tf
+
+    if not isinstance(x, dict):
+        x = {"videos": x}
+    columns = {name: _as_array(name, values) for name, values in x.items()}
+    for name, values in (("y", y), ("sample_weight", sample_weight)):
+        if values is not None:
+            columns[name] = _as_array(name, values)
+    lengths = {name: len(values) for name, values in columns.items()}
+    if len(set(lengths.values())) != 1 or 0 in lengths.values():
+        raise ValueError(
+            "`x`, `y` and `sample_weight` must have the same number of "
+            f"examples, and at least one. Received: {lengths}"
+        )
+
+    def unpack(columns):
+        y, weight = columns.pop("y", None), columns.pop("sample_weight", None)
+        return keras.utils.pack_x_y_sample_weight(columns, y, weight)
+
+    dataset = tf.data.Dataset.from_tensor_slices(columns)
+    return dataset.shuffle(len(dataset)).batch(batch_size).map(unpack)
+
+
+def _as_array(name, values):
+    try:
+        return np.asarray(values)
+    except ValueError as e:
+        raise ValueError(
+            f"`{name}` must be paths, or arrays of one shape; arrays of "
+            "several shapes go through `preprocessor` first, or come from a "
+            "`tf.data.Dataset`."
+        ) from e

@@ -1,0 +1,131 @@
+"""From videos and captions to the inputs of a retriever."""
+
+import keras
+import numpy as np
+from keras_hub.layers import StartEndPacker
+
+from keras_longvideo.models.video_preprocessor import VideoPreprocessor
+
+
+@keras.saving.register_keras_serializable(package="keras_longvideo")
+class VideoTextPreprocessor(VideoPreprocessor):
+    """Turns videos and their captions into the inputs of a retriever.
+
+    Args:
+        video_converter: `keras_longvideo.models.VideoConverter`.
+        tokenizer: `keras_hub.tokenizers.BertTokenizer`, or another KerasHub
+            tokenizer with start, end and padding tokens.
+        sequence_length: int. Tokens that a caption is padded or cut to,
+            its start and end tokens included. Defaults to `32`.
+        **kwargs: other arguments of `keras_hub.models.Preprocessor`.
+
+    Call arguments:
+        x: dict with videos under `videos` or `pixel_values`, as
+            `VideoPreprocessor` takes them, and a caption for each under
+            `captions`.
+        y: passed through.
+        sample_weight: passed through.
+
+    Returns:
+        A dict of `pixel_values`, `frame_mask`, and of `token_ids` and
+        `padding_mask` of shape `(batch, sequence_length)`.
+
+    Raises:
+        ValueError: if a caption is empty.
+
+    Example:
+
+    ```python
+    import keras_hub
+    import numpy as np
+    from keras_longvideo.models import VideoConverter
+    from keras_longvideo.models import VideoTextPreprocessor
+
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "red", "ball"]
+    preprocess = VideoTextPreprocessor(
+        VideoConverter(num_frames=4, image_size=(32, 32)),
+        keras_hub.tokenizers.BertTokenizer(words, lowercase=True),
+        sequence_length=6,
+    )
+    clip = np.zeros((1, 4, 32, 32, 3), "uint8")
+    x = preprocess({"videos": clip, "captions": ["A red ball"]})
+    x["token_ids"]  # [[2, 5, 6, 7, 3, 0]]
+    ```
+    """
+
+    def __init__(
+        self, video_converter, tokenizer, sequence_length=32, **kwargs
+    ):
+        super().__init__(video_converter, **kwargs)
+        self.tokenizer = tokenizer
+        self.sequence_length = sequence_length
+
+    def build(self, input_shape):
+        # Not in `__init__`: a preset's tokenizer gets its vocabulary later.
+        self.packer = StartEndPacker(
+            sequence_length=self.sequence_length,
+            start_value=self.tokenizer.start_token_id,
+            end_value=self.tokenizer.end_token_id,
+            pad_value=self.tokenizer.pad_token_id,
+            return_padding_mask=True,
+        )
+        self.built = True
+
+    def call(self, x, y=None, sample_weight=None):
+        if not isinstance(x, dict) or "captions" not in x:
+            received = sorted(x) if isinstance(x, dict) else type(x).__name__
+            raise ValueError(
+                "`x` must be a dict with the keys 'videos' (or "
+                f"'pixel_values') and 'captions'. Received: {received}"
+            )
+        x = {**self._convert_videos(x), **self.tokenize(x["captions"])}
+        return keras.utils.pack_x_y_sample_weight(x, y, sample_weight)
+
+    def tokenize(self, captions):
+        """Turns captions into token ids.
+
+        Args:
+            captions: list, array or tf.Tensor of strings.
+
+        Returns:
+            A dict of `token_ids` and `padding_mask`, of shape
+            `(batch, sequence_length)`.
+        """
+        if not self.built:
+            self.build(None)
+        captions = _checked(captions)
+        token_ids, padding_mask = self.packer(self.tokenizer(captions))
+        return {"token_ids": token_ids, "padding_mask": padding_mask}
+
+    def get_config(self):
+        return {**super().get_config(), "sequence_length": self.sequence_length}
+
+
+def _checked(captions):
+    """`captions` as a list or a tf.Tensor, none of them empty."""
+    message = "`captions` must not be empty strings."
+    if isinstance(captions, str):
+        raise ValueError(
+            "`captions` must be a list of strings. Received a single string: "
+            f"{captions!r}"
+        )
+    if isinstance(captions, (list, tuple, np.ndarray)):
+        captions = [
+            x.decode("utf-8") if isinstance(x, bytes) else x for x in captions
+        ]
+        for i, caption in enumerate(captions):
+            if not isinstance(caption, str):
+                raise ValueError(
+                    "`captions` must be strings. Received at index "
+                    f"{i}: {caption!r}"
+                )
+            if not caption.strip():
+                raise ValueError(f"{message} Received: captions[{i}] is empty.")
+        return captions
+    import tensorflow as tf
+
+    lengths = tf.strings.length(tf.strings.strip(captions))
+    with tf.control_dependencies(
+        [tf.debugging.assert_positive(lengths, message)]
+    ):
+        return tf.identity(captions)

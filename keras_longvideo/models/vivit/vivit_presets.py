@@ -1,0 +1,51 @@
+"""Built-in configurations of the encoder: three contexts in three sizes."""
+
+# Frames that a context is learned for, and its tubelet.
+_CONTEXTS = {
+    "image": {"num_frames": 1, "tubelet_size": (1, 16, 16)},
+    "short": {"num_frames": 16, "tubelet_size": (2, 16, 16)},
+    "long": {"num_frames": 256, "tubelet_size": (2, 16, 16)},
+}
+
+# base and large are ViT-B/16 and ViT-L/16; tiny is for small pictures, tests
+# and learning the ropes.
+_SIZES = {
+    "tiny": {
+        "image_shape": (64, 64, 3),
+        "hidden_dim": 128,
+        "num_layers": 4,
+        "num_heads": 4,
+        "intermediate_dim": 512,
+    },
+    "base": {
+        "image_shape": (256, 256, 3),
+        "hidden_dim": 768,
+        "num_layers": 12,
+        "num_heads": 12,
+        "intermediate_dim": 3072,
+    },
+    "large": {
+        "image_shape": (256, 256, 3),
+        "hidden_dim": 1024,
+        "num_layers": 24,
+        "num_heads": 16,
+        "intermediate_dim": 4096,
+    },
+}
+
+_DESCRIPTIONS = {
+    "image": "Frame-level ViT over single pictures",
+    "short": "Joint space-time attention over short clips",
+    "long": "Joint space-time attention over long videos",
+}
+
+# "handle" names the published weights; None until there are some.
+vivit_presets = {
+    f"{context}_vivit_{size}": {
+        "description": f"{_DESCRIPTIONS[context]}, size {size}.",
+        "handle": None,
+        "config": {**_SIZES[size], **_CONTEXTS[context]},
+    }
+    for context in _CONTEXTS
+    for size in _SIZES
+}
