@@ -8,6 +8,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import pytest
 from hub_server import hub  # noqa: F401
 
+if os.environ["KERAS_BACKEND"] == "jax":
+    import jax
+
+    # Tests compile many programs and run each once: half the time.
+    jax.config.update("jax_disable_most_optimizations", True)
+
 
 @pytest.fixture(autouse=True)
 def seeded(request):

@@ -45,4 +45,4 @@ def from_preset(preset, load_weights=True, **overrides):
                 f"The preset {opened.name!r} holds a task that is not known "
                 f"here: {name}. Import the package that defines it first."
             )
-    return cls.from_preset(preset, load_weights=load_weights, **overrides)
+    return cls.from_preset(opened, load_weights=load_weights, **overrides)

@@ -6,17 +6,7 @@ import pathlib
 import shutil
 import tempfile
 
-# What a preset consists of; other files in its folder are the user's own.
-_PATTERNS = (
-    "*.weights.h5",
-    "*.weights.json",
-    "assets",
-    "config.json",
-    "metadata.json",
-    "preprocessor.json",
-    "task.json",
-    "tokenizer.json",
-)
+from keras_longvideo.hub.preset_files import is_preset_file
 
 # Folders that a preset is being collected in: a task's encoder saves itself
 # into the same one.
@@ -60,9 +50,10 @@ def whole_preset(directory):
         # `config.json` goes first and comes last: without it a folder is no
         # preset, so that none is ever half old and half new.
         (directory / "config.json").unlink(missing_ok=True)
-        for pattern in _PATTERNS:
-            for old in directory.glob(pattern):
-                shutil.rmtree(old) if old.is_dir() else old.unlink()
+        shutil.rmtree(directory / "assets", ignore_errors=True)
+        for old in directory.iterdir():
+            if old.is_file() and is_preset_file(old.name):
+                old.unlink()
         new = sorted(os.listdir(aside), key=lambda name: name == "config.json")
         for name in new:
             os.replace(os.path.join(aside, name), directory / name)

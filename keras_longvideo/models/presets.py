@@ -64,7 +64,8 @@ def open_preset(preset, load_weights=True):
 
     Args:
         preset: string or path. A built-in name, a directory, or a handle
-            `"hf://org/name"` or `"hf://org/name@revision"`.
+            `"hf://org/name"` or `"hf://org/name@revision"`; or a `Preset`,
+            which is open already.
         load_weights: bool. Whether weights will be wanted.
 
     Returns:
@@ -74,6 +75,8 @@ def open_preset(preset, load_weights=True):
         ValueError: if there is no such preset, or a built-in one whose weights
             are wanted and not published.
     """
+    if isinstance(preset, Preset):
+        return preset
     name = str(preset)
     if name in vivit_presets:
         entry = vivit_presets[name]

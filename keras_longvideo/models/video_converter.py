@@ -124,26 +124,28 @@ class VideoConverter(keras.layers.Layer):
 
         if videos.dtype != tf.string:
             shape = (self.num_frames, *self.image_size)
-            if videos.shape[1:4] != shape or videos.shape.rank != 5:
+            rank = videos.shape.rank
+            if rank not in (4, 5) or videos.shape[-4:-1] != shape:
                 raise ValueError(
                     "Inside a tf.data pipeline, arrays must have shape "
                     f"(batch, {self.num_frames}, {self.image_size[0]}, "
-                    f"{self.image_size[1]}, channels) already. "
-                    f"Received: {videos.shape}"
+                    f"{self.image_size[1]}, channels) already, or that "
+                    f"without the batch. Received: {videos.shape}"
                 )
-            frame_mask = tf.ones(tf.shape(videos)[:2], "bool")
+            frame_mask = tf.ones(tf.shape(videos)[: rank - 3], "bool")
             return {"pixel_values": videos, "frame_mask": frame_mask}
 
         def convert(paths):
-            clips = self._convert(paths)
+            # A single path is a string here, several are an array.
+            clips = self.call(paths)
             return clips["pixel_values"], clips["frame_mask"]
 
         pixel_values, frame_mask = tf.numpy_function(
             convert, [videos], (tf.uint8, tf.bool)
         )
-        batch = videos.shape[0]
-        pixel_values.set_shape((batch, self.num_frames, *self.image_size, 3))
-        frame_mask.set_shape((batch, self.num_frames))
+        batch = tuple(videos.shape)
+        pixel_values.set_shape((*batch, self.num_frames, *self.image_size, 3))
+        frame_mask.set_shape((*batch, self.num_frames))
         return {"pixel_values": pixel_values, "frame_mask": frame_mask}
 
     def get_config(self):

@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from keras_longvideo.models.keeps_weights import keeps_weights
+
 
 def takes_videos(cls):
     """Class decorator: a functional model with an input named `pixel_values`.
@@ -81,6 +83,7 @@ def _complete(model, inputs):
 
 
 @keras.saving.register_keras_serializable(package="keras_longvideo")
+@keeps_weights
 @takes_videos
 class VideoModel(keras.Model):
     """A functional model of one's own that takes videos.

@@ -57,6 +57,14 @@ class VideoPreprocessor(keras_hub.models.Preprocessor):
             VideoConverter(backbone.num_frames, backbone.image_shape[:2], fps)
         )
 
+    # Not by way of `Layer.__call__`: it would wrap the error that names a
+    # broken file in another one.
+    def __call__(self, x, y=None, sample_weight=None):
+        # As KerasHub: an element of a dataset may come in one piece.
+        if type(x) is tuple and len(x) in (2, 3) and y is None:
+            x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(x)
+        return self.call(x, y, sample_weight)
+
     def call(self, x, y=None, sample_weight=None):
         x = self._convert_videos(x)
         return keras.utils.pack_x_y_sample_weight(x, y, sample_weight)

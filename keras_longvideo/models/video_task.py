@@ -5,12 +5,14 @@ import numpy as np
 from keras_hub.models import Task
 
 from keras_longvideo.models import presets
+from keras_longvideo.models.keeps_weights import keeps_weights
 from keras_longvideo.models.preset_saving import whole_preset
 from keras_longvideo.models.video_model import takes_videos
 from keras_longvideo.models.vivit.vivit_backbone import ViViTBackbone
 
 
 @keras.saving.register_keras_serializable(package="keras_longvideo")
+@keeps_weights
 @takes_videos
 class VideoTask(Task):
     """Base of the tasks: a `keras_hub.models.Task` over a video encoder.

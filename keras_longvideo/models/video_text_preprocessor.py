@@ -93,7 +93,7 @@ class VideoTextPreprocessor(VideoPreprocessor):
         """
         if not self.built:
             self.build(None)
-        captions = _checked(captions)
+        captions = check_captions(captions)
         token_ids, padding_mask = self.packer(self.tokenizer(captions))
         return {"token_ids": token_ids, "padding_mask": padding_mask}
 
@@ -101,31 +101,46 @@ class VideoTextPreprocessor(VideoPreprocessor):
         return {**super().get_config(), "sequence_length": self.sequence_length}
 
 
-def _checked(captions):
-    """`captions` as a list or a tf.Tensor, none of them empty."""
+def check_captions(captions):
+    """Refuses captions that are no strings, or empty.
+
+    Args:
+        captions: list, array or tf.Tensor of strings.
+
+    Returns:
+        A list of strings; for a tensor of a tf.data graph, such a tensor.
+
+    Raises:
+        ValueError: if a caption is none; names its index. Inside a tf.data
+            graph, a `tf.errors.InvalidArgumentError` while iterating.
+    """
     message = "`captions` must not be empty strings."
     if isinstance(captions, str):
         raise ValueError(
             "`captions` must be a list of strings. Received a single string: "
             f"{captions!r}"
         )
-    if isinstance(captions, (list, tuple, np.ndarray)):
-        captions = [
-            x.decode("utf-8") if isinstance(x, bytes) else x for x in captions
-        ]
-        for i, caption in enumerate(captions):
-            if not isinstance(caption, str):
-                raise ValueError(
-                    "`captions` must be strings. Received at index "
-                    f"{i}: {caption!r}"
-                )
-            if not caption.strip():
-                raise ValueError(f"{message} Received: captions[{i}] is empty.")
-        return captions
-    import tensorflow as tf
+    if not isinstance(captions, (list, tuple, np.ndarray)):
+        import tensorflow as tf
 
-    lengths = tf.strings.length(tf.strings.strip(captions))
-    with tf.control_dependencies(
-        [tf.debugging.assert_positive(lengths, message)]
-    ):
-        return tf.identity(captions)
+        if tf.is_symbolic_tensor(captions):
+            lengths = tf.strings.length(tf.strings.strip(captions))
+            lengths = tf.reshape(lengths, [-1])
+            found = [f"{message} In a batch, at index", tf.argmin(lengths)]
+            is_fine = tf.reduce_all(lengths > 0)
+            check = tf.debugging.Assert(is_fine, [*found, captions])
+            with tf.control_dependencies([check]):
+                return tf.identity(captions)
+        captions = keras.ops.convert_to_numpy(captions)
+    captions = [
+        x.decode("utf-8") if isinstance(x, bytes) else x for x in captions
+    ]
+    for i, caption in enumerate(captions):
+        if not isinstance(caption, str):
+            raise ValueError(
+                "`captions` must be strings. Received: "
+                f"captions[{i}]={caption!r}"
+            )
+        if not caption.strip():
+            raise ValueError(f"{message} Received: captions[{i}] is empty.")
+    return captions

@@ -10,11 +10,13 @@ from keras import ops
 from keras_longvideo.data import video_text_dataset
 from keras_longvideo.evaluation import retrieval_metrics
 from keras_longvideo.layers import MeanPooling
+from keras_longvideo.models.keeps_weights import keeps_weights
 from keras_longvideo.models.video_batches import VideoBatches
 from keras_longvideo.models.video_batches import as_list
 from keras_longvideo.models.video_model import VideoModel
 from keras_longvideo.models.video_task import VideoTask
 from keras_longvideo.models.video_text_preprocessor import VideoTextPreprocessor
+from keras_longvideo.models.video_text_preprocessor import check_captions
 from keras_longvideo.ops import nce_loss
 from keras_longvideo.ops import sigmoid_loss
 
@@ -147,7 +149,7 @@ class VideoTextRetriever(VideoTask):
         pooler = MeanPooling(
             dtype=text_backbone.dtype_policy, name="text_pooler"
         )
-        self.text_encoder = keras.Model(
+        self.text_encoder = _TextEncoder(
             text_inputs,
             embed(
                 pooler(tokens, text_inputs["padding_mask"]),
@@ -242,6 +244,10 @@ class VideoTextRetriever(VideoTask):
             validation_data = self._read_pairs(
                 validation_data, 32, shuffle=False, drop_remainder=False
             )
+        for pairs in (x, validation_data):
+            # Before training begins, and with the caption's index.
+            if isinstance(pairs, dict) and "captions" in pairs:
+                check_captions(pairs["captions"])
         return super().fit(
             x, y, batch_size, validation_data=validation_data, **kwargs
         )
@@ -414,6 +420,11 @@ class VideoTextRetriever(VideoTask):
             }
         )
         return config
+
+
+@keeps_weights
+class _TextEncoder(keras.Model):
+    """A functional model of `token_ids` and `padding_mask`."""
 
 
 def _is_manifest(x):

@@ -9,10 +9,12 @@ import math
 import keras
 from keras import ops
 
-# Scores that one chunk of queries may hold at a time, over batch and heads.
-# 2**24 float32 scores are 64 MiB: small beside the activations of a layer,
-# large enough that matrix products stay efficient.
-MAX_CHUNK_SCORES = 2**24
+# Scores that may be held at once, over batch and heads, before they are
+# computed a chunk at a time: 2**20 float32 scores are 4 MiB.
+MAX_DIRECT_SCORES = 2**20
+# Queries of one head in a chunk. Against some thousands of keys their scores
+# stay within a CPU's cache, and the matrix products are still large.
+CHUNK_SIZE = 256
 
 
 def dot_product_attention(
@@ -31,10 +33,10 @@ def dot_product_attention(
             `False` get no attention. A row without any `True` attends to all
             keys, so that padding never makes NaN.
         implementation: `"direct"` holds all `queries x keys` scores at once;
-            `"chunked"` computes them a block of queries at a time, and again
-            in the backward pass; `"sdpa"` is torch's own kernel (torch
-            backend only). `None` picks `"sdpa"` on torch, and elsewhere
-            `"direct"` where all scores fit in one block, else `"chunked"`.
+            `"chunked"` computes them for one head and a few queries at a time,
+            and again in the backward pass; `"sdpa"` is torch's own kernel
+            (torch backend only). `None` picks `"sdpa"` on torch, and elsewhere
+            `"direct"` where the scores are few, else `"chunked"`.
 
     Returns:
         A tensor of shape `(batch, queries, heads, head_dim)`, in the dtype of
@@ -63,13 +65,13 @@ def dot_product_attention(
     implementation = _choose(implementation, query, key)
     if implementation == "sdpa":
         return _sdpa(query, key, value, key_mask)
-    scale = 1.0 / math.sqrt(query.shape[-1])
+    # Scaling the queries costs less than scaling all scores.
+    query = query / math.sqrt(query.shape[-1])
     bias = None
     if key_mask is not None:
-        bias = ops.where(key_mask, 0.0, -1e30)[:, None, None, :]
-    if implementation == "direct":
-        return _attend(query, key, value, bias, scale)
-    return _chunked(query, key, value, bias, scale)
+        bias = ops.where(key_mask, 0.0, -1e30)
+    attend = _direct if implementation == "direct" else _chunked
+    return attend(query, key, value, bias)
 
 
 def _check_shapes(query, key, value, key_mask):
@@ -108,58 +110,76 @@ def _choose(implementation, query, key):
         )
     if backend == "torch":
         return "sdpa"
-    return "direct" if _chunk_size(query, key) >= query.shape[1] else "chunked"
-
-
-def _chunk_size(query, key):
-    """The number of queries whose scores fit in `MAX_CHUNK_SCORES`."""
     # A batch size unknown while TensorFlow traces counts as one.
-    scores_per_query = (query.shape[0] or 1) * query.shape[2] * key.shape[1]
-    return max(1, MAX_CHUNK_SCORES // scores_per_query)
+    batch, queries, heads, _ = query.shape
+    num_scores = (batch or 1) * heads * queries * key.shape[1]
+    return "direct" if num_scores <= MAX_DIRECT_SCORES else "chunked"
 
 
-def _attend(query, key, value, bias, scale):
-    scores = _float32_scores(query, key) * scale
+def _direct(query, key, value, bias):
+    if bias is not None:
+        bias = bias[:, None, None, :]
+    output = _attend(*map(_heads_first, (query, key, value)), bias)
+    return ops.transpose(output, (0, 2, 1, 3))
+
+
+def _chunked(query, key, value, bias):
+    batch, length = ops.shape(query)[0], query.shape[1]
+    heads, head_dim = query.shape[2:]
+    size = min(CHUNK_SIZE, length)
+    num_chunks = -(-length // size)
+    padding = num_chunks * size - length
+    query = ops.pad(query, [(0, 0), (0, padding), (0, 0), (0, 0)])
+    query, key, value = map(_heads_first, (query, key, value))
+    # One head of one example at a time.
+    parts = {
+        "chunks": ops.reshape(query, (-1, num_chunks, size, head_dim)),
+        "key": ops.reshape(key, (-1, key.shape[2], head_dim)),
+        "value": ops.reshape(value, (-1, value.shape[2], head_dim)),
+    }
+    if bias is not None:
+        parts["bias"] = ops.repeat(bias, heads, axis=0)
+
+    def attend_head(part):
+        # Recomputing a chunk in the backward pass keeps its scores from being
+        # stored: only queries, keys and values are.
+        @keras.remat
+        def attend(chunk, key, value):
+            return _attend(chunk, key, value, part.get("bias"))
+
+        return ops.map(
+            lambda chunk: attend(chunk, part["key"], part["value"]),
+            part["chunks"],
+        )
+
+    output = ops.map(attend_head, parts)
+    output = ops.reshape(output, (batch, heads, num_chunks * size, head_dim))
+    return ops.transpose(output, (0, 2, 1, 3))[:, :length]
+
+
+def _heads_first(x):
+    return ops.transpose(x, (0, 2, 1, 3))
+
+
+def _attend(query, key, value, bias):
+    """Attention of `(..., queries, dim)` to `(..., keys, dim)`."""
+    scores = _float32_matmul(query, ops.swapaxes(key, -1, -2))
     if bias is not None:
         scores = scores + bias
-    weights = ops.cast(ops.softmax(scores, axis=-1), value.dtype)
-    return ops.einsum("bhqk,bkhd->bqhd", weights, value)
+    weights = ops.exp(scores - ops.max(scores, axis=-1, keepdims=True))
+    # Dividing the few outputs costs less than dividing the many weights.
+    total = ops.sum(weights, axis=-1, keepdims=True)
+    output = ops.matmul(ops.cast(weights, value.dtype), value)
+    return ops.cast(ops.cast(output, "float32") / total, value.dtype)
 
 
-def _float32_scores(query, key):
-    equation = "bqhd,bkhd->bhqk"
+def _float32_matmul(a, b):
     if keras.backend.backend() == "jax":
         import jax.numpy as jnp
 
         # Half-precision inputs multiply at full speed and add up in float32.
-        return jnp.einsum(
-            equation, query, key, preferred_element_type=jnp.float32
-        )
-    query, key = ops.cast(query, "float32"), ops.cast(key, "float32")
-    return ops.einsum(equation, query, key)
-
-
-def _chunked(query, key, value, bias, scale):
-    _, length, heads, head_dim = query.shape
-    size = min(_chunk_size(query, key), length)
-    num_chunks = -(-length // size)
-    # Even chunks: padding wastes less than one query a chunk.
-    size = -(-length // num_chunks)
-    padding = num_chunks * size - length
-    query = ops.pad(query, [(0, 0), (0, padding), (0, 0), (0, 0)])
-    query = ops.reshape(query, (-1, num_chunks, size, heads, head_dim))
-
-    # Recomputing a chunk in the backward pass keeps its scores from being
-    # stored: only `query`, `key` and `value` are.
-    @keras.remat
-    def attend(chunk, key, value):
-        return _attend(chunk, key, value, bias, scale)
-
-    chunks = ops.transpose(query, (1, 0, 2, 3, 4))
-    output = ops.map(lambda chunk: attend(chunk, key, value), chunks)
-    output = ops.transpose(output, (1, 0, 2, 3, 4))
-    output = ops.reshape(output, (-1, num_chunks * size, heads, head_dim))
-    return output[:, :length]
+        return jnp.matmul(a, b, preferred_element_type=jnp.float32)
+    return ops.matmul(ops.cast(a, "float32"), ops.cast(b, "float32"))
 
 
 def _sdpa(query, key, value, key_mask):

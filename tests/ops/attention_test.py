@@ -35,7 +35,8 @@ def qkv():
 @pytest.fixture
 def small_chunks(monkeypatch):
     # Chunks of five queries, which do not divide 23.
-    monkeypatch.setattr(attention, "MAX_CHUNK_SCORES", 3 * 2 * 37 * 5)
+    monkeypatch.setattr(attention, "CHUNK_SIZE", 5)
+    monkeypatch.setattr(attention, "MAX_DIRECT_SCORES", 1)
 
 
 MASK = np.arange(37) < np.array([[20], [37], [0]])
@@ -133,13 +134,12 @@ def test_gradients_equal_finite_differences(qkv, small_chunks, implementation):
         np.testing.assert_allclose(received, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_chunked_holds_no_buffer_of_queries_by_keys(monkeypatch):
+def test_chunked_holds_no_buffer_of_queries_by_keys():
     if keras.backend.backend() != "jax":
         pytest.skip("reads XLA's memory plan")
     import jax
 
-    monkeypatch.setattr(attention, "MAX_CHUNK_SCORES", 2**16)
-    x = jax.ShapeDtypeStruct((1, 2048, 2, 16), "float32")
+    x = jax.ShapeDtypeStruct((1, 4096, 2, 16), "float32")
 
     def peak(implementation):
         def loss(q, k, v):
@@ -151,7 +151,7 @@ def test_chunked_holds_no_buffer_of_queries_by_keys(monkeypatch):
         compiled = jax.jit(jax.grad(loss)).lower(x, x, x).compile()
         return compiled.memory_analysis().temp_size_in_bytes
 
-    all_scores = 2 * 2048 * 2048 * 4
+    all_scores = 2 * 4096 * 4096 * 4
     assert peak("direct") > all_scores
     assert peak("chunked") < all_scores / 10
 

@@ -8,6 +8,7 @@ from keras_longvideo.layers import MeanPooling
 from keras_longvideo.layers import TokenMasking
 from keras_longvideo.layers import TransformerBlock
 from keras_longvideo.layers import TubeletEmbedding
+from keras_longvideo.models.keeps_weights import keeps_weights
 from keras_longvideo.models.preset_saving import whole_preset
 from keras_longvideo.models.presets import argument_names
 from keras_longvideo.models.presets import check_overrides
@@ -19,6 +20,7 @@ POOLINGS = ("mean", "attention")
 
 
 @keras.saving.register_keras_serializable(package="keras_longvideo")
+@keeps_weights
 @takes_videos
 class ViViTBackbone(Backbone):
     """A video vision transformer with joint space-time attention.

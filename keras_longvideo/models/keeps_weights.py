@@ -1,0 +1,53 @@
+"""A model that keeps its weights when a batch fails."""
+
+
+def keeps_weights(cls):
+    """Class decorator: an error in `fit`, `evaluate` or `predict` is no loss.
+
+    Keras's trainer on JAX takes the weights out of the model while it runs,
+    and puts them back from the outcome of the last batch. Where the first
+    batch fails, as with a video that cannot be read or a shape that does not
+    fit, there is none; and `evaluate` and `predict` do not put them back after
+    any error: the model would be left without weights.
+
+    Args:
+        cls: subclass of `keras.Model`.
+
+    Returns:
+        `cls`.
+    """
+
+    # No public names of Keras, and called on JAX alone.
+    def _get_jax_state(self, *args, purge_model_variables=False, **wanted):
+        values = super(cls, self)._get_jax_state(
+            *args, purge_model_variables=purge_model_variables, **wanted
+        )
+        if purge_model_variables:
+            names = [name for name, is_wanted in wanted.items() if is_wanted]
+            self._jax_state = dict(zip(names, values, strict=True))
+        return values
+
+    def evaluate(self, *args, **kwargs):
+        try:
+            return super(cls, self).evaluate(*args, **kwargs)
+        except BaseException:
+            _put_back(self)
+            raise
+
+    def predict(self, *args, **kwargs):
+        try:
+            return super(cls, self).predict(*args, **kwargs)
+        except BaseException:
+            _put_back(self)
+            raise
+
+    cls._get_jax_state = _get_jax_state
+    cls.evaluate = evaluate
+    cls.predict = predict
+    return cls
+
+
+def _put_back(model):
+    if getattr(model, "_jax_state", None):
+        model.jax_state_sync()
+        model._jax_state = None
