@@ -1,16 +1,16 @@
 """Keras layers that the models are composed of."""
 
+from keras_longvideo.layers.attention import Attention
 from keras_longvideo.layers.attention_pooling import AttentionPooling
 from keras_longvideo.layers.mean_pooling import MeanPooling
-from keras_longvideo.layers.self_attention import SelfAttention
 from keras_longvideo.layers.token_masking import TokenMasking
 from keras_longvideo.layers.transformer_block import TransformerBlock
 from keras_longvideo.layers.tubelet_embedding import TubeletEmbedding
 
 __all__ = [
+    "Attention",
     "AttentionPooling",
     "MeanPooling",
-    "SelfAttention",
     "TokenMasking",
     "TransformerBlock",
     "TubeletEmbedding",

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_longvideo.ops import dot_product_attention
+from keras_longvideo.layers.attention import Attention
 
 
 @keras.saving.register_keras_serializable(package="keras_longvideo")
@@ -36,46 +36,25 @@ class AttentionPooling(keras.layers.Layer):
     def __init__(self, num_heads, **kwargs):
         super().__init__(**kwargs)
         self.num_heads = num_heads
+        self.attention = Attention(
+            num_heads, dtype=self.dtype_policy, name="attention"
+        )
 
     def build(self, tokens_shape, token_mask_shape=None):
-        dim = tokens_shape[-1]
-        if dim % self.num_heads:
-            raise ValueError(
-                "`num_heads` must divide the length of a token. Received: "
-                f"num_heads={self.num_heads}, tokens of length {dim}"
-            )
-
-        def dense(name):
-            layer = keras.layers.Dense(
-                dim,
-                kernel_initializer=keras.initializers.TruncatedNormal(
-                    stddev=0.02
-                ),
-                dtype=self.dtype_policy,
-                name=name,
-            )
-            layer.build(tokens_shape)
-            return layer
-
         self.query = self.add_weight(
             name="query",
-            shape=(dim,),
+            shape=(1, 1, tokens_shape[-1]),
             initializer=keras.initializers.TruncatedNormal(stddev=0.02),
         )
-        self.key = dense("key")
-        self.value = dense("value")
-        self.attention_output = dense("attention_output")
+        self.attention.build(tokens_shape)
 
     def call(self, tokens, token_mask=None):
-        key, value = self.key(tokens), self.value(tokens)
-        _, length, dim = key.shape
-        heads = (self.num_heads, dim // self.num_heads)
-        key = ops.reshape(key, (-1, length, *heads))
-        value = ops.reshape(value, (-1, length, *heads))
-        query = ops.reshape(self.query, (1, 1, *heads))
-        query = ops.broadcast_to(query, (ops.shape(key)[0], 1, *heads))
-        pooled = dot_product_attention(query, key, value, key_mask=token_mask)
-        return self.attention_output(ops.reshape(pooled, (-1, dim)))
+        batch, _, dim = ops.shape(tokens)
+        query = ops.broadcast_to(
+            ops.cast(self.query, self.compute_dtype), (batch, 1, dim)
+        )
+        pooled = self.attention(query, tokens, context_mask=token_mask)
+        return pooled[:, 0]
 
     def compute_output_shape(self, tokens_shape, token_mask_shape=None):
         return (tokens_shape[0], tokens_shape[-1])

@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_longvideo.layers.self_attention import SelfAttention
+from keras_longvideo.layers.attention import Attention
 
 
 @keras.saving.register_keras_serializable(package="keras_longvideo")
@@ -62,7 +62,7 @@ class TransformerBlock(keras.layers.Layer):
             )
 
         self.attention_norm = norm("attention_norm")
-        self.attention = SelfAttention(
+        self.attention = Attention(
             num_heads, dtype=self.dtype_policy, name="attention"
         )
         self.mlp_norm = norm("mlp_norm")
@@ -94,7 +94,7 @@ class TransformerBlock(keras.layers.Layer):
         self.mlp_output.build((*tokens_shape[:-1], self.intermediate_dim))
 
     def call(self, tokens, token_mask=None, training=None):
-        x = self.attention(self.attention_norm(tokens), token_mask=token_mask)
+        x = self.attention(self.attention_norm(tokens), context_mask=token_mask)
         tokens = tokens + self.dropout(x, training=training)
         x = self.mlp_output(self.mlp_intermediate(self.mlp_norm(tokens)))
         return tokens + self.dropout(x, training=training)

@@ -122,31 +122,34 @@ class VideoConverter(keras.layers.Layer):
     def _convert_in_graph(self, videos):
         import tensorflow as tf
 
-        if videos.dtype != tf.string:
-            shape = (self.num_frames, *self.image_size)
-            rank = videos.shape.rank
-            if rank not in (4, 5) or videos.shape[-4:-1] != shape:
-                raise ValueError(
-                    "Inside a tf.data pipeline, arrays must have shape "
-                    f"(batch, {self.num_frames}, {self.image_size[0]}, "
-                    f"{self.image_size[1]}, channels) already, or that "
-                    f"without the batch. Received: {videos.shape}"
-                )
-            frame_mask = tf.ones(tf.shape(videos)[: rank - 3], "bool")
-            return {"pixel_values": videos, "frame_mask": frame_mask}
+        is_path = videos.dtype == tf.string
+        rank = videos.shape.rank
+        if rank not in ((0, 1) if is_path else (4, 5)):
+            raise ValueError(
+                "Inside a tf.data pipeline, videos must be paths, or arrays "
+                "of shape (frames, height, width, channels), with or without "
+                f"a batch axis. Received: {videos.dtype.name} of shape "
+                f"{videos.shape}"
+            )
+        batch = tuple(videos.shape)[: rank if is_path else rank - 4]
+        channels = 3 if is_path else videos.shape[-1]
+        shape = (*batch, self.num_frames, *self.image_size, channels)
+        if tuple(videos.shape)[len(batch) :] == shape[len(batch) :]:
+            mask = tf.ones(tf.shape(videos)[: len(batch) + 1], "bool")
+            return {"pixel_values": videos, "frame_mask": mask}
 
-        def convert(paths):
+        def convert(videos):
             # A single path is a string here, several are an array.
-            clips = self.call(paths)
+            clips = self.call(videos)
             return clips["pixel_values"], clips["frame_mask"]
 
-        pixel_values, frame_mask = tf.numpy_function(
-            convert, [videos], (tf.uint8, tf.bool)
+        dtype = tf.uint8 if is_path else videos.dtype
+        pixel_values, mask = tf.numpy_function(
+            convert, [videos], (dtype, tf.bool)
         )
-        batch = tuple(videos.shape)
-        pixel_values.set_shape((*batch, self.num_frames, *self.image_size, 3))
-        frame_mask.set_shape((*batch, self.num_frames))
-        return {"pixel_values": pixel_values, "frame_mask": frame_mask}
+        pixel_values.set_shape(shape)
+        mask.set_shape((*batch, self.num_frames))
+        return {"pixel_values": pixel_values, "frame_mask": mask}
 
     def get_config(self):
         config = super().get_config()

@@ -31,10 +31,13 @@ def takes_videos(cls):
         inputs = _complete(self, inputs)
         return super(cls, self).__call__(inputs, *args, **kwargs)
 
-    # JAX's trainer runs `call` without going through `__call__`.
-    def call(self, inputs, *args, **kwargs):
+    # JAX's trainer runs `call` without going through `__call__`. Keras passes
+    # `training` on only where it is an argument by name.
+    def call(self, inputs, training=None, mask=None, **kwargs):
         inputs = _complete(self, inputs)
-        return super(cls, self).call(inputs, *args, **kwargs)
+        return super(cls, self).call(
+            inputs, training=training, mask=mask, **kwargs
+        )
 
     # No public name of Keras: it is the one place where inputs are cast.
     def _convert_inputs_to_tensors(self, flat_inputs):

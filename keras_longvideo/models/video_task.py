@@ -58,10 +58,10 @@ class VideoTask(Task):
             config = {**preset.backbone["config"], **rest, "dtype": dtype}
             own["backbone"] = cls.backbone_cls.from_config(config)
 
-        is_this_task = preset.task is not None and issubclass(
-            keras.saving.get_registered_object(preset.task["registered_name"]),
-            cls,
+        saved_cls = preset.task and keras.saving.get_registered_object(
+            preset.task["registered_name"]
         )
+        is_this_task = saved_cls is not None and issubclass(saved_cls, cls)
         if is_this_task:
             config = dict(preset.task["config"])
             for name, value in config.items():

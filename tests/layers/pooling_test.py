@@ -35,25 +35,29 @@ def test_attention_pooling_equals_float64():
     tokens = rng.normal(size=(2, 5, 8)).astype("float32")
     mask = np.array([[1, 1, 1, 0, 0], [1, 1, 1, 1, 1]], bool)
     layer.build(tokens.shape)
-    layer.query.assign(rng.normal(size=8))
+    layer.query.assign(rng.normal(size=(1, 1, 8)))
     pooled = ops.convert_to_numpy(layer(tokens, token_mask=mask))
 
-    def dense(part, x):
+    def dense(part, equation, x):
         kernel, bias = (
             ops.convert_to_numpy(w).astype("float64") for w in part.weights
         )
-        return x @ kernel + bias
+        return np.einsum(equation, x, kernel) + bias
 
-    query = ops.convert_to_numpy(layer.query).reshape(2, 4)
+    attention = layer.attention
+    query = ops.convert_to_numpy(layer.query)[0].astype("float64")
+    query = dense(attention.query, "nd,dhe->nhe", query)[0]
     for b in range(2):
         real = tokens[b][mask[b]].astype("float64")
-        key = dense(layer.key, real).reshape(-1, 2, 4)
-        value = dense(layer.value, real).reshape(-1, 2, 4)
+        key = dense(attention.key, "nd,dhe->nhe", real)
+        value = dense(attention.value, "nd,dhe->nhe", real)
         heads = []
         for h in range(2):
             weights = np.exp(key[:, h] @ query[h] / 2)
             heads.append(weights / weights.sum() @ value[:, h])
-        expected = dense(layer.attention_output, np.concatenate(heads))
+        expected = dense(
+            attention.attention_output, "he,hed->d", np.stack(heads)
+        )
         np.testing.assert_allclose(pooled[b], expected, atol=1e-5)
 
 

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_longvideo.layers import SelfAttention
+from keras_longvideo.layers import Attention
 from keras_longvideo.layers import TransformerBlock
 
 
@@ -48,4 +48,4 @@ def test_bfloat16_computes_in_bfloat16():
 
 def test_heads_must_divide():
     with pytest.raises(ValueError, match="`num_heads` must divide"):
-        SelfAttention(num_heads=3)(np.zeros((1, 4, 8), "float32"))
+        Attention(num_heads=3)(np.zeros((1, 4, 8), "float32"))

@@ -1,4 +1,4 @@
-"""Multi-head self-attention over any number of tokens."""
+"""Multi-head attention over any number of tokens."""
 
 import keras
 
@@ -6,29 +6,31 @@ from keras_longvideo.ops import dot_product_attention
 
 
 @keras.saving.register_keras_serializable(package="keras_longvideo")
-class SelfAttention(keras.layers.Layer):
-    """Multi-head self-attention, bidirectional and in linear memory.
+class Attention(keras.layers.Layer):
+    """Multi-head attention, bidirectional and in linear memory.
 
     Args:
         num_heads: int. Heads; they divide the length of a token.
         **kwargs: other arguments of `keras.layers.Layer`.
 
     Call arguments:
-        tokens: tensor of shape `(batch, tokens, dim)`.
-        token_mask: optional bool tensor of shape `(batch, tokens)`. Tokens at
-            `False` get no attention.
+        tokens: tensor of shape `(batch, tokens, dim)`. What attends.
+        context: optional tensor of shape `(batch, context_tokens, dim)`. What
+            is attended to; `None`, the default, is `tokens` itself.
+        context_mask: optional bool tensor of shape `(batch, context_tokens)`.
+            Context at `False` gets no attention.
 
     Returns:
-        A tensor of shape `(batch, tokens, dim)`.
+        A tensor of the shape of `tokens`.
 
     Example:
 
     ```python
     import numpy as np
-    from keras_longvideo.layers import SelfAttention
+    from keras_longvideo.layers import Attention
 
     tokens = np.random.normal(size=(2, 10, 8)).astype("float32")
-    SelfAttention(num_heads=2)(tokens).shape  # (2, 10, 8)
+    Attention(num_heads=2)(tokens).shape  # (2, 10, 8)
     ```
     """
 
@@ -36,7 +38,7 @@ class SelfAttention(keras.layers.Layer):
         super().__init__(**kwargs)
         self.num_heads = num_heads
 
-    def build(self, tokens_shape, token_mask_shape=None):
+    def build(self, tokens_shape, context_shape=None, context_mask_shape=None):
         dim = tokens_shape[-1]
         if dim % self.num_heads:
             raise ValueError(
@@ -45,7 +47,7 @@ class SelfAttention(keras.layers.Layer):
             )
         heads = (self.num_heads, dim // self.num_heads)
 
-        def dense(equation, output_shape, bias_axes, name, input_shape):
+        def dense(name, equation, output_shape, bias_axes, input_shape):
             layer = keras.layers.EinsumDense(
                 equation,
                 output_shape=(None, *output_shape),
@@ -59,28 +61,31 @@ class SelfAttention(keras.layers.Layer):
             layer.build(input_shape)
             return layer
 
-        per_head = ("bnd,dhe->bnhe", heads, "he")
-        self.query = dense(*per_head, "query", tokens_shape)
-        self.key = dense(*per_head, "key", tokens_shape)
-        self.value = dense(*per_head, "value", tokens_shape)
+        to_heads = ("bnd,dhe->bnhe", heads, "he", tokens_shape)
+        self.query = dense("query", *to_heads)
+        self.key = dense("key", *to_heads)
+        self.value = dense("value", *to_heads)
         self.attention_output = dense(
+            "attention_output",
             "bnhe,hed->bnd",
             (dim,),
             "d",
-            "attention_output",
             (*tokens_shape[:-1], *heads),
         )
 
-    def call(self, tokens, token_mask=None):
+    def call(self, tokens, context=None, context_mask=None):
+        context = tokens if context is None else context
         output = dot_product_attention(
             self.query(tokens),
-            self.key(tokens),
-            self.value(tokens),
-            key_mask=token_mask,
+            self.key(context),
+            self.value(context),
+            key_mask=context_mask,
         )
         return self.attention_output(output)
 
-    def compute_output_shape(self, tokens_shape, token_mask_shape=None):
+    def compute_output_shape(
+        self, tokens_shape, context_shape=None, context_mask_shape=None
+    ):
         return tokens_shape
 
     def get_config(self):
