@@ -120,6 +120,14 @@ def video_inputs(num_channels=3):
 
     Returns:
         A dict of `keras.Input`.
+
+    Example:
+
+    ```python
+    from keras_longvideo.models import video_inputs
+
+    video_inputs()["pixel_values"].shape  # (None, None, None, None, 3)
+    ```
     """
     return {
         "pixel_values": keras.Input(

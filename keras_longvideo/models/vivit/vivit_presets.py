@@ -14,7 +14,7 @@ _SIZES = {
         "image_shape": (64, 64, 3),
         "hidden_dim": 128,
         "num_layers": 4,
-        "num_heads": 4,
+        "num_heads": 2,
         "intermediate_dim": 512,
     },
     "base": {
