@@ -57,7 +57,8 @@ class TokenMasking(keras.layers.Layer):
     def __init__(
         self, rate=0.75, mode="random", at_inference=False, seed=None, **kwargs
     ):
-        super().__init__(**kwargs)
+        # Without a cast: tokens may be raw uint8 pixels, or wide floats.
+        super().__init__(autocast=False, **kwargs)
         if not 0 <= rate < 1:
             raise ValueError(
                 f"`rate` must be at least 0 and below 1. Received: rate={rate}"
@@ -71,8 +72,6 @@ class TokenMasking(keras.layers.Layer):
         self.at_inference = at_inference
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
-        # Tokens may be raw uint8 pixels, and float ones need no cast either.
-        self._convert_input_args = False
 
     def build(self, tokens_shape):
         self.built = True

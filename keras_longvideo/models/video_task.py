@@ -1,5 +1,7 @@
 """What all tasks share: training from files, saving and loading."""
 
+import warnings
+
 import keras
 import numpy as np
 from keras_hub.models import Task
@@ -111,9 +113,14 @@ class VideoTask(Task):
         if shuffle and not is_dataset:
             x = _shuffled(x, y, sample_weight, batch_size or 32)
             y = sample_weight = batch_size = None
-        return super().fit(
-            x, y, batch_size, sample_weight, shuffle=False, **kwargs
-        )
+        with warnings.catch_warnings():
+            # Where all are videos, the path of images learns nothing.
+            warnings.filterwarnings(
+                "ignore", r"Gradients do not exist .* \['embedding/image_\w+'"
+            )
+            return super().fit(
+                x, y, batch_size, sample_weight, shuffle=False, **kwargs
+            )
 
     @classmethod
     def default_preprocessor(cls, backbone):

@@ -1,0 +1,59 @@
+"""Fine-tuning a classifier on a folder."""
+
+import re
+
+import keras
+import numpy as np
+import pytest
+
+import keras_longvideo
+from keras_longvideo.video import write_video
+
+pytestmark = [pytest.mark.slow, pytest.mark.backend_free]
+
+
+def test_rendered_folder_from_the_demos_encoder(
+    search_demo, run_example, tmp_path
+):
+    text = run_example(
+        "video_classification.py",
+        f"--preset={search_demo[0] / 'preset'}",
+        f"--output={tmp_path}",
+        "--num_videos=60",
+        "--epochs=1",
+    )
+    assert "6 labels" in text
+    assert "from scratch" not in text
+    assert re.search(r"Held-out accuracy: [\d.]+% \(chance 16.7%\)", text)
+    assert _difference_after_loading(text) < 1e-4
+    names = (tmp_path / "classifier" / "class_names.txt").read_text()
+    assert names.splitlines() == sorted(
+        path.name for path in (tmp_path / "labelled").iterdir()
+    )
+
+
+def test_own_folder_from_scratch(run_example, tmp_path):
+    for label, gray in (("dark", 40), ("light", 200)):
+        (tmp_path / "mine" / label).mkdir(parents=True)
+        for number in range(10):
+            frames = np.full((8, 32, 48, 3), gray + number, np.uint8)
+            write_video(
+                tmp_path / "mine" / label / f"{number}.mp4", frames, fps=8
+            )
+    text = run_example(
+        "video_classification.py",
+        f"--folder={tmp_path / 'mine'}",
+        f"--preset={tmp_path / 'missing'}",
+        f"--output={tmp_path}",
+        "--epochs=2",
+    )
+    assert "2 labels, 16 videos for training, 4 held out" in text
+    assert "from scratch" in text
+    assert _difference_after_loading(text) < 1e-4
+    saved = keras_longvideo.from_preset(str(tmp_path / "classifier"))
+    assert isinstance(saved, keras.Model)
+    assert saved.num_classes == 2
+
+
+def _difference_after_loading(text):
+    return float(re.search(r"logits differ by (\S+)", text)[1])

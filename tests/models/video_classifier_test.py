@@ -1,0 +1,173 @@
+import types
+
+import keras
+import numpy as np
+import pytest
+
+from keras_longvideo import from_preset
+from keras_longvideo import models
+
+
+@pytest.fixture(scope="module")
+def trained(tiny, fitted, video_files):
+    """A classifier made of a retriever's preset and trained on files."""
+    keras.utils.set_random_seed(0)
+    classifier = models.VideoClassifier.from_preset(
+        fitted.preset, num_classes=3
+    )
+    tiny.compile(classifier, loss="auto", metrics="auto")
+    history = classifier.fit(
+        video_files, [0, 1, 2, 0], batch_size=4, epochs=6, verbose=0
+    )
+    return types.SimpleNamespace(classifier=classifier, history=history.history)
+
+
+def same_weights(first, second):
+    return all(
+        np.array_equal(a, b)
+        for a, b in zip(first.get_weights(), second.get_weights(), strict=True)
+    )
+
+
+def test_training_on_files_lowers_the_loss(trained):
+    losses = trained.history["loss"]
+    assert losses[-1] < losses[0]
+    assert set(trained.history) == {"loss", "accuracy"}
+
+
+def test_predict(trained, video_files):
+    logits = trained.classifier.predict(video_files, batch_size=4, verbose=0)
+    assert logits.shape == (4, 3)
+    assert logits.dtype == np.float32
+    assert not np.allclose(logits.sum(axis=1), 1)
+
+
+def test_evaluate(trained, video_files):
+    classifier = trained.classifier
+    labels = np.array([0, 1, 2, 0])
+    received = classifier.evaluate(
+        video_files, labels, batch_size=4, verbose=0, return_dict=True
+    )
+    logits = classifier.predict(video_files, batch_size=4, verbose=0)
+    logits = logits.astype("float64")
+    chosen = logits[np.arange(4), labels]
+    expected = np.mean(np.log(np.exp(logits).sum(axis=1)) - chosen)
+    assert received["loss"] == pytest.approx(expected, rel=1e-4)
+    accuracy = np.mean(logits.argmax(axis=1) == labels)
+    assert received["accuracy"] == pytest.approx(accuracy)
+
+
+def test_a_failure_leaves_the_weights(trained, video_files):
+    classifier = trained.classifier
+    expected = classifier.get_weights()
+    files = [*video_files[:3], "/no.mp4"]
+    for call in (
+        lambda: classifier.fit(files, [0, 1, 2, 0], batch_size=4, verbose=0),
+        lambda: classifier.predict(files, batch_size=4, verbose=0),
+        lambda: classifier.evaluate(
+            files, np.array([0, 1, 2, 0]), batch_size=4, verbose=0
+        ),
+    ):
+        with pytest.raises(Exception, match="Cannot read video /no.mp4"):
+            call()
+        for weight, value in zip(
+            classifier.get_weights(), expected, strict=True
+        ):
+            np.testing.assert_array_equal(weight, value)
+
+
+def test_of_another_task_the_encoder_is_kept(fitted):
+    classifier = models.VideoClassifier.from_preset(
+        fitted.preset, num_classes=5
+    )
+    encoder = models.ViViTBackbone.from_preset(fitted.preset)
+    assert same_weights(classifier.backbone, encoder)
+    assert classifier.output_dense.kernel.shape == (16, 5)
+    # Made for the encoder's clips; a tokenizer is of no use here.
+    assert type(classifier.preprocessor) is models.VideoPreprocessor
+    assert classifier.preprocessor.video_converter.num_frames == 4
+
+
+def test_another_number_of_classes_starts_the_head_afresh(trained, tmp_path):
+    classifier = trained.classifier
+    classifier.save_to_preset(tmp_path / "preset")
+    same = from_preset(tmp_path / "preset")
+    assert type(same) is models.VideoClassifier
+    assert same_weights(same, classifier)
+    for num_classes in (3, 7):
+        other = from_preset(tmp_path / "preset", num_classes=num_classes)
+        assert same_weights(other.backbone, classifier.backbone)
+        assert other.output_dense.kernel.shape == (16, num_classes)
+        kernel = keras.ops.convert_to_numpy(other.output_dense.kernel)
+        old = keras.ops.convert_to_numpy(classifier.output_dense.kernel)
+        assert not np.array_equal(kernel, old)
+        bias = keras.ops.convert_to_numpy(other.output_dense.bias)
+        assert not bias.any()
+
+
+def test_head_by_hand(tiny):
+    classifier = tiny.classifier(activation="softmax", dropout=0.5)
+    x = {"pixel_values": tiny.clips()}
+    pooled = tiny.to_numpy(classifier.backbone(x)["pooled_output"])
+    kernel, bias = classifier.output_dense.get_weights()
+    exponentials = np.exp(pooled @ kernel + bias)
+    np.testing.assert_allclose(
+        tiny.to_numpy(classifier(x)),
+        exponentials / exponentials.sum(axis=1, keepdims=True),
+        atol=1e-5,
+    )
+    noisy = [tiny.to_numpy(classifier(x, training=True)) for _ in range(2)]
+    assert np.abs(noisy[0] - noisy[1]).max() > 1e-6
+
+
+def test_training_masks_and_drops(tiny):
+    classifier = models.VideoClassifier(
+        tiny.backbone(mask_rate=0.5), 3, dropout=0.5
+    )
+    tiny.compile(classifier, keras.optimizers.SGD(0.0), loss="auto")
+    x = {"pixel_values": tiny.clips()}
+    before = tiny.to_numpy(classifier(x))
+    history = classifier.fit(
+        x, np.array([0, 1, 2, 0]), batch_size=4, epochs=4, verbose=0
+    )
+    # Nothing is learned: other tubelets and units were dropped each time.
+    assert np.ptp(history.history["loss"]) > 1e-3
+    np.testing.assert_array_equal(tiny.to_numpy(classifier(x)), before)
+
+
+def test_config_round_trip(tiny):
+    classifier = tiny.classifier(activation="softmax", dropout=0.5)
+    clone = models.VideoClassifier.from_config(classifier.get_config())
+    assert clone.get_config() == classifier.get_config()
+    assert clone.num_classes == 3
+    assert clone.dropout == 0.5
+    x = {"pixel_values": tiny.clips()}
+    np.testing.assert_allclose(
+        tiny.to_numpy(clone(x)).sum(axis=1), 1, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    "x, y, message",
+    [
+        (["a.mp4", "b.mp4"], [0], "same number of examples.*'y': 1"),
+        ([], [], "at least one"),
+        (
+            [np.zeros((4, 8, 8, 3), "uint8"), np.zeros((4, 9, 8, 3), "uint8")],
+            [0, 1],
+            "`videos` must be paths, or arrays of one shape",
+        ),
+        ({"clips": ["a.mp4"]}, [0], "either the key 'videos'"),
+    ],
+)
+def test_bad_training_data(trained, x, y, message):
+    with pytest.raises(ValueError, match=message):
+        trained.classifier.fit(x, y, verbose=0)
+
+
+def test_arrays_of_another_size_train(trained, tiny):
+    clips = tiny.clips(frames=9, size=(24, 32))
+    history = trained.classifier.fit(
+        clips, [0, 1, 2, 0], batch_size=4, verbose=0
+    )
+    assert np.isfinite(history.history["loss"]).all()
