@@ -218,9 +218,16 @@ def draw_hits(path, hits, captions):
         for frame, axis in zip(frames, row, strict=True):
             axis.imshow(frame)
             axis.axis("off")
-        title = f"{hit.score:.3f}  {captions[hit.index][0]}"
-        # The title reaches over the whole row, so it must not widen a column.
-        row[0].set_title(title, loc="left", fontsize=9).set_in_layout(False)
+        # As a text and outside of the layout, in which a title as long as
+        # this would push the columns apart.
+        row[0].text(
+            0,
+            1.06,
+            f"{hit.score:.3f}  {captions[hit.index][0]}",
+            transform=row[0].transAxes,
+            fontsize=9,
+            in_layout=False,
+        )
     figure.savefig(path, dpi=150)
     plt.close(figure)
 

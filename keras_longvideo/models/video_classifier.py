@@ -74,8 +74,10 @@ class VideoClassifier(VideoTask):
         self.dropout = dropout
 
     @classmethod
-    def default_preprocessor(cls, backbone):
-        return VideoPreprocessor.for_backbone(backbone)
+    def default_preprocessor(cls, backbone, video_converter=None):
+        if video_converter is None:
+            return VideoPreprocessor.for_backbone(backbone)
+        return VideoPreprocessor(video_converter)
 
     def compile(self, optimizer="auto", loss="auto", metrics="auto", **kwargs):
         """Configures the classifier for training.

@@ -72,7 +72,9 @@ class VideoTask(Task):
             task = cls.from_config({**config, **own})
         else:
             if "preprocessor" not in own:
-                own["preprocessor"] = cls.default_preprocessor(own["backbone"])
+                own["preprocessor"] = cls.default_preprocessor(
+                    own["backbone"], _video_converter(preset)
+                )
             task = cls(**own)
         if preset.directory is not None:
             if is_this_task and "preprocessor" not in own:
@@ -123,8 +125,17 @@ class VideoTask(Task):
             )
 
     @classmethod
-    def default_preprocessor(cls, backbone):
-        """The preprocessor that a backbone without one gets."""
+    def default_preprocessor(cls, backbone, video_converter=None):
+        """The preprocessor of a task that is made from an encoder alone.
+
+        Args:
+            backbone: `ViViTBackbone`.
+            video_converter: the `VideoConverter` of the preset that the
+                encoder comes from, if it has one.
+
+        Returns:
+            A `VideoPreprocessor`.
+        """
         raise ValueError(
             f"`{cls.__name__}` needs a `preprocessor`: this preset has none."
         )
@@ -163,6 +174,14 @@ class VideoTask(Task):
         keras.saving.load_weights(
             self, filepath, objects_to_skip=[self.backbone, self.optimizer]
         )
+
+
+def _video_converter(preset):
+    """The video converter of a preset of whatever task, or None."""
+    if preset.preprocessor is None:
+        return None
+    config = preset.preprocessor["config"].get("video_converter")
+    return config and keras.saving.deserialize_keras_object(config)
 
 
 def _is_serialized(value):

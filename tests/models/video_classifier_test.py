@@ -83,9 +83,13 @@ def test_of_another_task_the_encoder_is_kept(fitted):
     encoder = models.ViViTBackbone.from_preset(fitted.preset)
     assert same_weights(classifier.backbone, encoder)
     assert classifier.output_dense.kernel.shape == (16, 5)
-    # Made for the encoder's clips; a tokenizer is of no use here.
+    # Videos are read as the preset reads them; its tokenizer is of no use.
     assert type(classifier.preprocessor) is models.VideoPreprocessor
-    assert classifier.preprocessor.video_converter.num_frames == 4
+    converter = fitted.retriever.preprocessor.video_converter
+    assert (
+        classifier.preprocessor.video_converter.get_config()
+        == converter.get_config()
+    )
 
 
 def test_another_number_of_classes_starts_the_head_afresh(trained, tmp_path):
