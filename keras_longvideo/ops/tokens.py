@@ -119,7 +119,7 @@ def keep_indices(noise, num_kept, token_mask=None):
     keep_indices(np.array([[0.9, 0.1, 0.5, 0.3]]), 2)  # [[1, 3]]
     ```
     """
-    noise = ops.convert_to_tensor(noise)
+    noise = ops.convert_to_tensor(noise, "float32")
     if token_mask is not None:
         noise = noise + ops.where(token_mask, 0.0, 1.0)
     order = ops.argsort(noise, axis=-1)
