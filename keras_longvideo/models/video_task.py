@@ -77,7 +77,7 @@ class VideoTask(Task):
                 )
             task = cls(**own)
         if preset.directory is not None:
-            if is_this_task and "preprocessor" not in own:
+            if task.preprocessor is not None and "preprocessor" not in own:
                 task.preprocessor.load_preset_assets(str(preset.directory))
             if load_weights:
                 task.backbone.load_weights(preset.weights("model"))
@@ -106,13 +106,23 @@ class VideoTask(Task):
             shuffle: bool. Whether arrays and lists come in a new order each
                 epoch. (`keras_hub.models.Task` never shuffles them.) Defaults
                 to `True`.
-            **kwargs: see `keras.Model.fit`.
+            **kwargs: see `keras.Model.fit`. There is no `validation_split`;
+                pass `validation_data`.
 
         Returns:
             A `keras.callbacks.History`.
         """
+        if kwargs.get("validation_split"):
+            raise ValueError(
+                "`validation_split` is not supported: split the videos and "
+                "pass `validation_data`. Received: "
+                f"validation_split={kwargs['validation_split']}"
+            )
         is_dataset = hasattr(x, "__iter__") and hasattr(x, "map")
         if shuffle and not is_dataset:
+            if not isinstance(x, dict):
+                name = "pixel_values" if self.preprocessor is None else "videos"
+                x = {name: x}
             x = _shuffled(x, y, sample_weight, batch_size or 32)
             y = sample_weight = batch_size = None
         with warnings.catch_warnings():
@@ -192,8 +202,6 @@ def _shuffled(x, y, sample_weight, batch_size):
     """A `tf.data.Dataset` of shuffled batches of arrays or lists."""
     import tensorflow as tf
 
-    if not isinstance(x, dict):
-        x = {"videos": x}
     columns = {name: _as_array(name, values) for name, values in x.items()}
     for name, values in (("y", y), ("sample_weight", sample_weight)):
         if values is not None:

@@ -175,3 +175,24 @@ def test_arrays_of_another_size_train(trained, tiny):
         clips, [0, 1, 2, 0], batch_size=4, verbose=0
     )
     assert np.isfinite(history.history["loss"]).all()
+
+
+def test_without_a_preprocessor(tiny, tmp_path):
+    classifier = models.VideoClassifier(tiny.backbone(), num_classes=2)
+    tiny.compile(classifier, loss="auto", metrics="auto")
+    clips = tiny.clips()
+    history = classifier.fit(clips, [0, 1, 1, 0], batch_size=4, verbose=0)
+    assert np.isfinite(history.history["loss"]).all()
+    classifier.save_to_preset(tmp_path / "preset")
+    loaded = from_preset(tmp_path / "preset")
+    assert loaded.preprocessor is None
+    np.testing.assert_array_equal(
+        tiny.to_numpy(loaded(clips)), tiny.to_numpy(classifier(clips))
+    )
+
+
+def test_validation_split_is_refused(trained, video_files):
+    with pytest.raises(ValueError, match="pass `validation_data`"):
+        trained.classifier.fit(
+            video_files, [0, 1, 2, 0], validation_split=0.5, verbose=0
+        )

@@ -1,15 +1,10 @@
-import pathlib
-import sys
-
 import keras
 import numpy as np
 import pytest
 from keras import ops
+from vivit_reference import encode
 
 from keras_longvideo.models import ViViTBackbone
-
-sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from vivit_reference import encode  # noqa: E402
 
 CONFIG = {
     "image_shape": (8, 12, 3),
