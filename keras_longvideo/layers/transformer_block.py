@@ -1,6 +1,7 @@
 """The pre-norm transformer block that the encoders are stacks of."""
 
 import keras
+from keras import ops
 
 from keras_longvideo.layers.attention import Attention
 
@@ -19,6 +20,9 @@ class TransformerBlock(keras.layers.Layer):
         dropout_rate: float. Dropout on the output of the attention and of the
             feed-forward. Defaults to `0.0`.
         layer_norm_epsilon: float. Defaults to `1e-6`, as ViT.
+        remat: bool. Whether training keeps nothing of the block but its input,
+            and computes the rest again in the backward pass: less memory, the
+            same numbers, one more forward pass. Defaults to `False`.
         **kwargs: other arguments of `keras.layers.Layer`.
 
     Call arguments:
@@ -48,6 +52,7 @@ class TransformerBlock(keras.layers.Layer):
         intermediate_dim,
         dropout_rate=0.0,
         layer_norm_epsilon=1e-6,
+        remat=False,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -55,6 +60,7 @@ class TransformerBlock(keras.layers.Layer):
         self.intermediate_dim = intermediate_dim
         self.dropout_rate = dropout_rate
         self.layer_norm_epsilon = layer_norm_epsilon
+        self.remat = remat
 
         def norm(name):
             return keras.layers.LayerNormalization(
@@ -94,10 +100,26 @@ class TransformerBlock(keras.layers.Layer):
         self.mlp_output.build((*tokens_shape[:-1], self.intermediate_dim))
 
     def call(self, tokens, token_mask=None, training=None):
-        x = self.attention(self.attention_norm(tokens), context_mask=token_mask)
-        tokens = tokens + self.dropout(x, training=training)
-        x = self.mlp_output(self.mlp_intermediate(self.mlp_norm(tokens)))
-        return tokens + self.dropout(x, training=training)
+        noise = [None, None]
+        if self.dropout_rate and training:
+            # Drawn here: a recomputed block is to see the same noise.
+            ones = ops.ones_like(tokens)
+            noise = [self.dropout(ones, training=True) for _ in noise]
+
+        def drop(x, noise):
+            return x if noise is None else x * noise
+
+        def block(tokens):
+            x = self.attention(
+                self.attention_norm(tokens), context_mask=token_mask
+            )
+            tokens = tokens + drop(x, noise[0])
+            x = self.mlp_output(self.mlp_intermediate(self.mlp_norm(tokens)))
+            return tokens + drop(x, noise[1])
+
+        if self.remat and training:
+            block = keras.remat(block)
+        return block(tokens)
 
     def compute_output_shape(self, tokens_shape, token_mask_shape=None):
         return tokens_shape
@@ -110,6 +132,7 @@ class TransformerBlock(keras.layers.Layer):
                 "intermediate_dim": self.intermediate_dim,
                 "dropout_rate": self.dropout_rate,
                 "layer_norm_epsilon": self.layer_norm_epsilon,
+                "remat": self.remat,
             }
         )
         return config

@@ -49,6 +49,10 @@ class ViViTBackbone(Backbone):
             too. Defaults to `False`.
         dropout_rate: float. Defaults to `0.0`.
         layer_norm_epsilon: float. Defaults to `1e-6`, as ViT.
+        remat: bool. Whether training keeps nothing of a transformer block but
+            its input, and computes the rest again in the backward pass: less
+            memory, the same numbers, one more forward pass. Defaults to
+            `False`.
         scale: float. uint8 pixels enter as `pixel * scale + offset`. Defaults
             to `1 / 127.5`.
         offset: float. Defaults to `-1.0`.
@@ -110,6 +114,7 @@ class ViViTBackbone(Backbone):
         mask_at_inference=False,
         dropout_rate=0.0,
         layer_norm_epsilon=1e-6,
+        remat=False,
         scale=1 / 127.5,
         offset=-1.0,
         dtype=None,
@@ -146,6 +151,7 @@ class ViViTBackbone(Backbone):
                 intermediate_dim,
                 dropout_rate=dropout_rate,
                 layer_norm_epsilon=layer_norm_epsilon,
+                remat=remat,
                 dtype=dtype,
                 name=f"transformer_layer_{i}",
             )
@@ -190,6 +196,7 @@ class ViViTBackbone(Backbone):
         self.mask_at_inference = mask_at_inference
         self.dropout_rate = dropout_rate
         self.layer_norm_epsilon = layer_norm_epsilon
+        self.remat = remat
         self.scale = scale
         self.offset = offset
 
@@ -234,6 +241,50 @@ class ViViTBackbone(Backbone):
             backbone.load_weights(preset.weights("model"))
         return backbone
 
+    def adapt(self, last_layers=None):
+        """Chooses what of the encoder training changes.
+
+        With its first layers frozen, an encoder keeps nothing of them for the
+        backward pass: their share of a training step's memory goes, and two
+        thirds of their compute. The LongViViT paper tunes the last 4 layers
+        from short to long video. Call it before `compile`.
+
+        Args:
+            last_layers: int. How many transformer blocks to train, from the
+                last; the final norm and the pooling are trained with them, the
+                embedding is not. `None` trains everything.
+
+        Raises:
+            ValueError: if there are fewer layers.
+
+        Example:
+
+        ```python
+        from keras_longvideo.models import ViViTBackbone
+
+        backbone = ViViTBackbone.from_preset(
+            "long_vivit_tiny", load_weights=False
+        )
+        backbone.adapt(last_layers=2)
+        [layer.trainable for layer in backbone.transformer_layers]
+        # [False, False, True, True]
+        ```
+        """
+        if last_layers is None:
+            self.embedding.trainable = True
+            last_layers = self.num_layers
+        elif 0 <= last_layers <= self.num_layers:
+            self.embedding.trainable = False
+        else:
+            raise ValueError(
+                "`last_layers` must be None or an int from 0 to "
+                f"{self.num_layers}, the number of layers. "
+                f"Received: last_layers={last_layers}"
+            )
+        frozen = self.num_layers - last_layers
+        for i, layer in enumerate(self.transformer_layers):
+            layer.trainable = i >= frozen
+
     def save_to_preset(self, preset_dir, max_shard_size=10):
         """Saves the encoder as a preset: whole, or not at all.
 
@@ -263,6 +314,7 @@ class ViViTBackbone(Backbone):
                 "mask_at_inference": self.mask_at_inference,
                 "dropout_rate": self.dropout_rate,
                 "layer_norm_epsilon": self.layer_norm_epsilon,
+                "remat": self.remat,
                 "scale": self.scale,
                 "offset": self.offset,
             }
