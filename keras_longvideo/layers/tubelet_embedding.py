@@ -172,9 +172,7 @@ class TubeletEmbedding(keras.layers.Layer):
             # In float32: bfloat16 would round `scale` by up to 0.4 %.
             tubelets = ops.cast(tubelets, "float32") * self.scale + self.offset
         tubelets = ops.cast(tubelets, self.compute_dtype)
-        size = tubelets.shape[2] * tubelets.shape[3]
-        tubelets = ops.reshape(tubelets, (-1, tubelets.shape[1], size))
-        kernel = ops.reshape(kernel, (size, self.hidden_dim))
+        kernel = ops.reshape(kernel, (tubelets.shape[2], self.hidden_dim))
         return ops.matmul(tubelets, kernel) + bias
 
     def _add_positions(self, tokens, grid, indices, is_image):

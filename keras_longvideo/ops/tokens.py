@@ -1,5 +1,6 @@
 """Cutting a video into tubelets, and choosing which of them to keep."""
 
+import keras
 from keras import ops
 
 
@@ -13,8 +14,8 @@ def split_into_tubelets(pixel_values, tubelet_size):
             height and width.
 
     Returns:
-        A tensor of shape `(batch, tubelets, t, h * w * channels)` in the dtype
-        of `pixel_values`. Tubelets run over time first, then rows, then
+        A tensor of shape `(batch, tubelets, t * h * w * channels)` in the
+        dtype of `pixel_values`. Tubelets run over time first, then rows, then
         columns: number `(time * rows + row) * columns + column`.
 
     Example:
@@ -24,15 +25,34 @@ def split_into_tubelets(pixel_values, tubelet_size):
     from keras_longvideo.ops import split_into_tubelets
 
     video = np.zeros((1, 4, 32, 32, 3), "uint8")
-    split_into_tubelets(video, (2, 16, 16)).shape  # (1, 8, 2, 768)
+    split_into_tubelets(video, (2, 16, 16)).shape  # (1, 8, 1536)
     ```
     """
+    if keras.backend.backend() != "jax":
+        return _split(pixel_values, tubelet_size)
+    # One tubelet deep at a time: on TPU, a transposition of 16 x 16 pixels
+    # takes many times the memory of the pixels while it lasts.
+    batch, frames, *frame_shape = pixel_values.shape
+    t = tubelet_size[0]
+
+    def split_from(start):
+        x = ops.slice(
+            pixel_values, (0, start, 0, 0, 0), (batch, t, *frame_shape)
+        )
+        return _split(x, tubelet_size)
+
+    x = ops.map(split_from, ops.arange(0, frames, t))
+    x = ops.transpose(x, (1, 0, 2, 3))
+    return ops.reshape(x, (batch, -1, x.shape[-1]))
+
+
+def _split(pixel_values, tubelet_size):
     _, frames, height, width, channels = pixel_values.shape
     t, h, w = tubelet_size
     times, rows, columns = frames // t, height // h, width // w
     x = ops.reshape(pixel_values, (-1, times, t, rows, h, columns, w, channels))
     x = ops.transpose(x, (0, 1, 3, 5, 2, 4, 6, 7))
-    return ops.reshape(x, (-1, times * rows * columns, t, h * w * channels))
+    return ops.reshape(x, (-1, times * rows * columns, t * h * w * channels))
 
 
 def gather_tokens(tokens, indices):
@@ -68,7 +88,7 @@ def repeat_last_frame(tubelets, frame_mask):
     frame stood still, whatever the padding holds.
 
     Args:
-        tubelets: tensor of shape `(batch, tubelets, t, pixels)`.
+        tubelets: tensor of shape `(batch, tubelets, t * pixels)`.
         frame_mask: bool tensor of shape `(batch, tubelets, t)`, `False` where
             a frame is missing.
 
@@ -82,19 +102,24 @@ def repeat_last_frame(tubelets, frame_mask):
     import numpy as np
     from keras_longvideo.ops import repeat_last_frame
 
-    tubelets = np.array([[[[1.0], [9.0]]]])  # one tubelet of two frames
+    tubelets = np.array([[[1.0, 9.0]]])  # one tubelet: two frames of a pixel
     repeat_last_frame(tubelets, np.array([[[True, False]]]))
-    # [[[[1.], [1.]]]]
+    # [[[1., 1.]]]
     ```
     """
-    t = tubelets.shape[2]
+    _, num_tubelets, t = frame_mask.shape
+    size = tubelets.shape[2]
     frames = ops.arange(t)
     # Entry (j, i): frame i is real and not later than frame j.
     usable = ops.logical_and(
         ops.expand_dims(frame_mask, 2), frames[:, None] >= frames[None, :]
     )
     source = ops.max(ops.where(usable, frames, 0), axis=-1)
-    return ops.take_along_axis(tubelets, ops.expand_dims(source, -1), axis=2)
+    tubelets = ops.reshape(tubelets, (-1, num_tubelets, t, size // t))
+    tubelets = ops.take_along_axis(
+        tubelets, ops.expand_dims(source, -1), axis=2
+    )
+    return ops.reshape(tubelets, (-1, num_tubelets, size))
 
 
 def keep_indices(noise, num_kept, token_mask=None):
