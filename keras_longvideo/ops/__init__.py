@@ -1,6 +1,8 @@
 """Pure tensor functions: attention, tokens, positions, losses."""
 
+from keras_longvideo.ops.attention import attention_implementation
 from keras_longvideo.ops.attention import dot_product_attention
+from keras_longvideo.ops.attention import set_attention_implementation
 from keras_longvideo.ops.contrastive import nce_loss
 from keras_longvideo.ops.contrastive import sigmoid_loss
 from keras_longvideo.ops.positions import interpolate_positions
@@ -11,6 +13,7 @@ from keras_longvideo.ops.tokens import repeat_last_frame
 from keras_longvideo.ops.tokens import split_into_tubelets
 
 __all__ = [
+    "attention_implementation",
     "dot_product_attention",
     "gather_tokens",
     "interpolate_positions",
@@ -18,6 +21,7 @@ __all__ = [
     "keep_indices",
     "nce_loss",
     "repeat_last_frame",
+    "set_attention_implementation",
     "sigmoid_loss",
     "split_into_tubelets",
 ]

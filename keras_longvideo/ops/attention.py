@@ -4,17 +4,18 @@
 computes causal and unscaled attention.
 """
 
+import functools
 import math
+import re
 
 import keras
 from keras import ops
 
-# Scores that may be held at once, over batch and heads, before they are
-# computed a chunk at a time: 2**20 float32 scores are 4 MiB.
+# Scores held at once, over batch and heads, that `None` computes directly:
+# 2**20 float32 scores are 4 MiB.
 MAX_DIRECT_SCORES = 2**20
-# Queries of one head in a chunk. Against some thousands of keys their scores
-# stay within a CPU's cache, and the matrix products are still large.
-CHUNK_SIZE = 256
+
+_implementation = None
 
 
 def dot_product_attention(
@@ -25,6 +26,10 @@ def dot_product_attention(
     `output = softmax(query @ key^T / sqrt(head_dim)) @ value`, with the
     softmax in float32 whatever the inputs' dtype. Attention is bidirectional.
 
+    On JAX, under a `keras.distribution`, each device computes the examples
+    that are its own; a mesh axis named `"model"` also divides the heads, and
+    one named `"sequence"` the queries.
+
     Args:
         query: tensor of shape `(batch, queries, heads, head_dim)`.
         key: tensor of shape `(batch, keys, heads, head_dim)`.
@@ -32,11 +37,22 @@ def dot_product_attention(
         key_mask: optional bool tensor of shape `(batch, keys)`. Keys at
             `False` get no attention. A row without any `True` attends to all
             keys, so that padding never makes NaN.
-        implementation: `"direct"` holds all `queries x keys` scores at once;
-            `"chunked"` computes them for one head and a few queries at a time,
-            and again in the backward pass; `"sdpa"` is torch's own kernel
-            (torch backend only). `None` picks `"sdpa"` on torch, and elsewhere
-            `"direct"` where the scores are few, else `"chunked"`.
+        implementation: how to compute it, one of
+
+            - `"direct"`: holds all `queries x keys` scores at once.
+            - `"chunked"` (JAX, TensorFlow): a chunk of queries at a time, and
+              again in the backward pass.
+            - `"splash"` (JAX): a kernel for TPUs. On CPU it is emulated,
+              slowly.
+            - `"cudnn"` (JAX): a kernel for NVIDIA's GPUs, from compute
+              capability 8.0, for float16 and bfloat16 and a `head_dim` up to
+              128 that 8 divides.
+            - `"sdpa"` (torch): torch's own kernel.
+
+            `None`, the default, takes that of
+            `set_attention_implementation`, or else the fastest here, which is
+            `"direct"` where the scores are few: 2**20 in all, or fewer
+            queries than `head_dim` (on torch always `"sdpa"`).
 
     Returns:
         A tensor of shape `(batch, queries, heads, head_dim)`, in the dtype of
@@ -44,7 +60,7 @@ def dot_product_attention(
 
     Raises:
         ValueError: if shapes do not fit one another or `implementation` is
-            not available on this backend.
+            not available here.
 
     Example:
 
@@ -62,16 +78,80 @@ def dot_product_attention(
         key_mask = ops.convert_to_tensor(key_mask, "bool")
         empty = ops.logical_not(ops.any(key_mask, axis=1, keepdims=True))
         key_mask = ops.logical_or(key_mask, empty)
-    implementation = _choose(implementation, query, key)
-    if implementation == "sdpa":
-        return _sdpa(query, key, value, key_mask)
-    # Scaling the queries costs less than scaling all scores.
-    query = query / math.sqrt(query.shape[-1])
-    bias = None
-    if key_mask is not None:
-        bias = ops.where(key_mask, 0.0, -1e30)
-    attend = _direct if implementation == "direct" else _chunked
-    return attend(query, key, value, bias)
+    distribution = _distribution(query)
+    device = _device(query, distribution)
+    dtype = keras.backend.standardize_dtype(query.dtype)
+    name = _choose(implementation, query.shape, key.shape, dtype, device)
+    attend = _load(name, device)
+    if distribution is None or name == "direct":
+        return attend(query, key, value, key_mask)
+    from keras_longvideo.ops.sharded_attention import sharded_attention
+
+    return sharded_attention(attend, distribution, query, key, value, key_mask)
+
+
+def set_attention_implementation(implementation):
+    """Sets how attention is computed wherever a call does not say.
+
+    It counts from the next call on; functions that are compiled already stay
+    as they are.
+
+    Args:
+        implementation: a name as in `dot_product_attention`, or `None` to
+            choose by device and shape again, as at first.
+
+    Raises:
+        ValueError: if `implementation` is not available here.
+
+    Example:
+
+    ```python
+    from keras_longvideo import ops
+
+    ops.set_attention_implementation("direct")
+    ops.attention_implementation()  # "direct"
+    ops.set_attention_implementation(None)
+    ```
+    """
+    global _implementation
+    if implementation is not None:
+        device = _device(None, keras.distribution.distribution())
+        _check_name(implementation, _available(device))
+    _implementation = implementation
+
+
+def attention_implementation(
+    query_shape=(1, 32768, 16, 64), key_shape=None, dtype=None
+):
+    """The name of what `dot_product_attention` computes attention with.
+
+    Args:
+        query_shape: tuple of ints `(batch, queries, heads, head_dim)`.
+            Defaults to a long input.
+        key_shape: tuple of ints `(batch, keys, heads, head_dim)`. `None`, the
+            default, is `query_shape`.
+        dtype: string, the dtype of the inputs. `None`, the default, is the
+            compute dtype of `keras.config.dtype_policy()`.
+
+    Returns:
+        A string as `implementation` of `dot_product_attention`.
+
+    Example:
+
+    ```python
+    from keras_longvideo import ops
+
+    ops.attention_implementation()  # "chunked", say
+    ops.attention_implementation((1, 196, 12, 64))  # "direct", say
+    ```
+    """
+    return _choose(
+        None,
+        query_shape,
+        key_shape or query_shape,
+        dtype or keras.config.dtype_policy().compute_dtype,
+        _device(None, keras.distribution.distribution()),
+    )
 
 
 def _check_shapes(query, key, value, key_mask):
@@ -88,6 +168,13 @@ def _check_shapes(query, key, value, key_mask):
             f"query.shape={tuple(query.shape)}, key.shape={tuple(key.shape)}, "
             f"value.shape={tuple(value.shape)}"
         )
+    # A batch size may be unknown while TensorFlow traces.
+    if len({x.shape[0] for x in (query, key, value)} - {None}) > 1:
+        raise ValueError(
+            "`query`, `key` and `value` must have the same batch size. "
+            f"Received: query.shape={tuple(query.shape)}, "
+            f"key.shape={tuple(key.shape)}, value.shape={tuple(value.shape)}"
+        )
     if key_mask is not None and (
         len(key_mask.shape) != 2 or key_mask.shape[1] != key.shape[1]
     ):
@@ -98,79 +185,127 @@ def _check_shapes(query, key, value, key_mask):
         )
 
 
-def _choose(implementation, query, key):
+def _distribution(query):
+    """The Keras distribution that `query` takes part in, or `None`."""
+    distribution = keras.distribution.distribution()
+    if distribution is None or keras.backend.backend() != "jax":
+        return None
+    import jax
+
+    if isinstance(query, jax.core.Tracer):
+        return distribution
+    # Outside a compiled function an array may lie on one device all the same.
+    return distribution if len(query.sharding.device_set) > 1 else None
+
+
+def _device(query, distribution):
+    """A device of those that the program at hand runs on; JAX's only."""
+    if keras.backend.backend() != "jax":
+        return None
+    import jax
+
+    if distribution is not None:
+        return distribution.device_mesh.backend_mesh.devices.flat[0]
+    if query is None or isinstance(query, jax.core.Tracer):
+        return jax.devices()[0]
+    return next(iter(query.devices()))
+
+
+def _choose(name, query_shape, key_shape, dtype, device):
+    """The name of the implementation for such a call."""
+    available = _available(device, dtype, query_shape[-1])
+    name = name or _implementation
+    if name is not None:
+        _check_name(name, available)
+        return name
+    fastest = available[0]
+    if fastest != "sdpa" and _few_scores(query_shape, key_shape):
+        return "direct"
+    return fastest
+
+
+def _available(device, dtype="bfloat16", head_dim=64):
+    """Names of implementations, the fastest for many scores first."""
     backend = keras.backend.backend()
-    available = ["direct", "chunked"] + ["sdpa"] * (backend == "torch")
-    if implementation in available:
-        return implementation
-    if implementation is not None:
-        raise ValueError(
-            f"`implementation` must be None or one of {available} on the "
-            f"{backend} backend. Received: implementation={implementation!r}"
-        )
     if backend == "torch":
-        return "sdpa"
-    # A batch size unknown while TensorFlow traces counts as one.
-    batch, queries, heads, _ = query.shape
-    num_scores = (batch or 1) * heads * queries * key.shape[1]
-    return "direct" if num_scores <= MAX_DIRECT_SCORES else "chunked"
+        return ["sdpa", "direct"]
+    names = ["chunked", "direct"]
+    if backend == "tensorflow":
+        return names
+    if device.platform == "cpu":
+        return [*names, "splash"]
+    if device.platform == "tpu":
+        return ["splash", *names]
+    # "9.0" for NVIDIA's GPUs, something like "gfx942" for AMD's.
+    capability = getattr(device, "compute_capability", "")
+    if (
+        re.fullmatch(r"([89]|\d\d+)\.\d+", capability)
+        and dtype in ("float16", "bfloat16")
+        and head_dim <= 128
+        and head_dim % 8 == 0
+    ):
+        return ["cudnn", *names]
+    return names
 
 
-def _direct(query, key, value, bias):
-    if bias is not None:
-        bias = bias[:, None, None, :]
-    output = _attend(*map(_heads_first, (query, key, value)), bias)
-    return ops.transpose(output, (0, 2, 1, 3))
-
-
-def _chunked(query, key, value, bias):
-    batch, length = ops.shape(query)[0], query.shape[1]
-    heads, head_dim = query.shape[2:]
-    size = min(CHUNK_SIZE, length)
-    num_chunks = -(-length // size)
-    padding = num_chunks * size - length
-    query = ops.pad(query, [(0, 0), (0, padding), (0, 0), (0, 0)])
-    query, key, value = map(_heads_first, (query, key, value))
-    # One head of one example at a time.
-    parts = {
-        "chunks": ops.reshape(query, (-1, num_chunks, size, head_dim)),
-        "key": ops.reshape(key, (-1, key.shape[2], head_dim)),
-        "value": ops.reshape(value, (-1, value.shape[2], head_dim)),
-    }
-    if bias is not None:
-        parts["bias"] = ops.repeat(bias, heads, axis=0)
-
-    def attend_head(part):
-        # Recomputing a chunk in the backward pass keeps its scores from being
-        # stored: only queries, keys and values are.
-        @keras.remat
-        def attend(chunk, key, value):
-            return _attend(chunk, key, value, part.get("bias"))
-
-        return ops.map(
-            lambda chunk: attend(chunk, part["key"], part["value"]),
-            part["chunks"],
+def _check_name(name, available):
+    if name not in available:
+        raise ValueError(
+            f"`implementation` must be None or one of {available} here, on the "
+            f"{keras.backend.backend()} backend. Received: "
+            f"implementation={name!r}"
         )
 
-    output = ops.map(attend_head, parts)
-    output = ops.reshape(output, (batch, heads, num_chunks * size, head_dim))
-    return ops.transpose(output, (0, 2, 1, 3))[:, :length]
+
+def _few_scores(query_shape, key_shape):
+    # A batch size unknown while TensorFlow traces counts as one.
+    batch, queries, heads, head_dim = query_shape
+    num_scores = (batch or 1) * heads * queries * key_shape[1]
+    # Of few queries the scores take no more memory than the keys.
+    return num_scores <= MAX_DIRECT_SCORES or queries <= head_dim
 
 
-def _heads_first(x):
-    return ops.transpose(x, (0, 2, 1, 3))
+def _load(name, device):
+    """A function of `(query, key, value, key_mask)`, by its name."""
+    if name == "direct":
+        return _direct
+    if name == "sdpa":
+        return _sdpa
+    if name == "splash":
+        from keras_longvideo.ops.splash_attention import splash_attention
+
+        return functools.partial(
+            splash_attention, interpret=device.platform == "cpu"
+        )
+    if name == "cudnn":
+        from keras_longvideo.ops.cudnn_attention import cudnn_attention
+
+        return cudnn_attention
+    if keras.backend.backend() == "tensorflow":
+        from keras_longvideo.ops.tensorflow_attention import chunked_attention
+
+        return chunked_attention
+    from keras_longvideo.ops.chunked_attention import chunked_attention
+
+    # By position: a function with a gradient of its own takes no keywords.
+    return lambda *arrays: chunked_attention(*arrays, device.platform == "cpu")
 
 
-def _attend(query, key, value, bias):
-    """Attention of `(..., queries, dim)` to `(..., keys, dim)`."""
+def _direct(query, key, value, key_mask):
+    # Scaling the queries costs less than scaling all scores.
+    query = query / math.sqrt(query.shape[-1])
+    query, key, value = (
+        ops.transpose(x, (0, 2, 1, 3)) for x in (query, key, value)
+    )
     scores = _float32_matmul(query, ops.swapaxes(key, -1, -2))
-    if bias is not None:
-        scores = scores + bias
+    if key_mask is not None:
+        scores = ops.where(key_mask[:, None, None, :], scores, -1e30)
     weights = ops.exp(scores - ops.max(scores, axis=-1, keepdims=True))
     # Dividing the few outputs costs less than dividing the many weights.
     total = ops.sum(weights, axis=-1, keepdims=True)
     output = ops.matmul(ops.cast(weights, value.dtype), value)
-    return ops.cast(ops.cast(output, "float32") / total, value.dtype)
+    output = ops.cast(ops.cast(output, "float32") / total, value.dtype)
+    return ops.transpose(output, (0, 2, 1, 3))
 
 
 def _float32_matmul(a, b):
