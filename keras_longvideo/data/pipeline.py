@@ -30,6 +30,7 @@ def video_text_dataset(
     skipped=None,
     num_parallel_calls=None,
     progress=False,
+    rows=None,
 ):
     """Makes a `tf.data.Dataset` of batches of clips with their captions.
 
@@ -67,6 +68,9 @@ def video_text_dataset(
             Defaults to `None`, one for each CPU core.
         progress: Bool, whether to show a progress bar while each video is
             decoded for the first time. Defaults to `False`.
+        rows: List of ints, which clips of each batch to decode and to return,
+            where several processes make parts of the same batches. All
+            batches are full then. Defaults to `None`, all of them.
 
     Returns:
         A `tf.data.Dataset` of dictionaries with
@@ -119,6 +123,8 @@ def video_text_dataset(
             "lower `batch_size` or pass `drop_remainder=False`. "
             f"Received: batch_size={batch_size}"
         )
+    if rows is not None:
+        _check_rows(rows, batch_size, drop_remainder, skipped)
     read = _Reader(
         manifest,
         clip_arguments=(num_frames, fps, image_size),
@@ -145,7 +151,18 @@ def video_text_dataset(
     if shuffle:
         indices = indices.shuffle(num_videos, seed=seed)
     draws = tf.data.Dataset.random(seed, rerandomize_each_iteration=True)
-    clips = tf.data.Dataset.zip(indices, draws).map(load, num_parallel_calls)
+    pairs = tf.data.Dataset.zip(indices, draws)
+    if rows is not None:
+        pairs = pairs.batch(batch_size, drop_remainder=True).map(
+            lambda index, draw: (tf.gather(index, rows), tf.gather(draw, rows))
+        )
+        num_batches = len(pairs)
+        pairs = pairs.unbatch().apply(
+            # What `unbatch` does not tell.
+            tf.data.experimental.assert_cardinality(num_batches * len(rows))
+        )
+        batch_size = len(rows)
+    clips = pairs.map(load, num_parallel_calls)
     if skipped is not None:
         clips = clips.filter(lambda clip, is_read: is_read)
     clips = clips.map(lambda clip, is_read: clip)
@@ -155,6 +172,20 @@ def video_text_dataset(
     if repeat:
         batches = batches.repeat()
     return batches.prefetch(2)
+
+
+def _check_rows(rows, batch_size, drop_remainder, skipped):
+    if not rows or not set(rows) <= set(range(batch_size)):
+        raise ValueError(
+            f"`rows` must be ints from 0 to {batch_size - 1}, at least one. "
+            f"Received: rows={rows}"
+        )
+    if not drop_remainder or skipped is not None:
+        raise ValueError(
+            "With `rows`, all batches must be full: `drop_remainder` must be "
+            "True and `skipped` None. Received: "
+            f"drop_remainder={drop_remainder}, skipped={skipped}"
+        )
 
 
 class _Reader:

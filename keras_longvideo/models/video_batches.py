@@ -1,33 +1,53 @@
-"""Reading videos a batch at a time, while the batch before is computed."""
+"""Converting examples a batch at a time, while the batch before is computed."""
 
 import os
 
 import keras
+import numpy as np
+
+from keras_longvideo.models.processes import is_split
+from keras_longvideo.models.processes import num_parts
+from keras_longvideo.models.processes import own_rows
 
 
-class VideoBatches(keras.utils.PyDataset):
-    """Batches of converted videos for `keras.Model.predict`.
+class Batches(keras.utils.PyDataset):
+    """Batches of converted examples for `keras.Model.predict`.
+
+    Under a `keras.distribution`, every batch is full and its size a multiple
+    of the parts that it is split into: the last example is repeated, and what
+    comes of it is to be cut off. Of several processes, each converts the
+    examples that its own devices compute.
 
     Args:
-        videos: list of paths or arrays.
-        video_converter: `keras_longvideo.models.VideoConverter`.
-        batch_size: int.
+        examples: list or array, such as of paths.
+        convert: function that makes a dict of arrays out of a list of
+            examples.
+        batch_size: int. Examples in memory at a time.
     """
 
-    def __init__(self, videos, video_converter, batch_size):
+    def __init__(self, examples, convert, batch_size):
         # One worker reads ahead; a batch's files are decoded in parallel.
         super().__init__(workers=1, max_queue_size=2)
-        self.videos = videos
-        self.video_converter = video_converter
-        self.batch_size = batch_size
+        self.examples = examples
+        self.convert = convert
+        indices = np.arange(len(examples))
+        if not is_split():
+            starts = np.arange(batch_size, len(examples), batch_size)
+            self.shares = np.split(indices, starts)
+            return
+        batch_size = min(batch_size, len(examples))
+        batch_size += -batch_size % num_parts()
+        indices = np.pad(indices, (0, -len(examples) % batch_size), "edge")
+        self.shares = indices.reshape(-1, batch_size)[:, own_rows(batch_size)]
 
     def __len__(self):
-        return -(-len(self.videos) // self.batch_size)
+        return len(self.shares)
 
     def __getitem__(self, index):
-        start = index * self.batch_size
-        batch = self.videos[start : start + self.batch_size]
-        return (self.video_converter(batch),)
+        # None is converted twice, in case that it is a file.
+        share, repeated = np.unique(self.shares[index], return_inverse=True)
+        batch = self.convert([self.examples[i] for i in share])
+        return ({name: x[repeated] for name, x in batch.items()},)
 
 
 def as_list(videos):

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_longvideo.models.keeps_weights import keeps_weights
+from keras_longvideo.models.processes import returns_whole_outputs
 
 
 def takes_videos(cls):
@@ -87,6 +88,7 @@ def _complete(model, inputs):
 
 @keras.saving.register_keras_serializable(package="keras_longvideo")
 @keeps_weights
+@returns_whole_outputs
 @takes_videos
 class VideoModel(keras.Model):
     """A functional model of one's own that takes videos.

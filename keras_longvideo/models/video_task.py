@@ -1,5 +1,6 @@
 """What all tasks share: training from files, saving and loading."""
 
+import random
 import warnings
 
 import keras
@@ -9,12 +10,20 @@ from keras_hub.models import Task
 from keras_longvideo.models import presets
 from keras_longvideo.models.keeps_weights import keeps_weights
 from keras_longvideo.models.preset_saving import whole_preset
+from keras_longvideo.models.processes import check_batch_size
+from keras_longvideo.models.processes import feeding_own_share
+from keras_longvideo.models.processes import is_first
+from keras_longvideo.models.processes import is_split
+from keras_longvideo.models.processes import own_share
+from keras_longvideo.models.processes import returns_whole_outputs
+from keras_longvideo.models.processes import whole_weights
 from keras_longvideo.models.video_model import takes_videos
 from keras_longvideo.models.vivit.vivit_backbone import ViViTBackbone
 
 
 @keras.saving.register_keras_serializable(package="keras_longvideo")
 @keeps_weights
+@returns_whole_outputs
 @takes_videos
 class VideoTask(Task):
     """Base of the tasks: a `keras_hub.models.Task` over a video encoder.
@@ -93,9 +102,15 @@ class VideoTask(Task):
         batch_size=None,
         sample_weight=None,
         shuffle=True,
+        validation_data=None,
         **kwargs,
     ):
         """Trains the task, on files as well as on arrays.
+
+        Under a `keras.distribution`, where a batch is split over devices, a
+        last batch that is not full is left out, in validation too; a
+        `tf.data.Dataset` has to leave it out itself. Each of several processes
+        is given the same videos or dataset, and reads its own share.
 
         Args:
             x: videos as the preprocessor takes them: a list of paths, arrays,
@@ -106,6 +121,8 @@ class VideoTask(Task):
             shuffle: bool. Whether arrays and lists come in a new order each
                 epoch. (`keras_hub.models.Task` never shuffles them.) Defaults
                 to `True`.
+            validation_data: as `x`, or a tuple `(x, y)` or
+                `(x, y, sample_weight)`.
             **kwargs: see `keras.Model.fit`. There is no `validation_split`;
                 pass `validation_data`.
 
@@ -118,21 +135,42 @@ class VideoTask(Task):
                 "pass `validation_data`. Received: "
                 f"validation_split={kwargs['validation_split']}"
             )
-        is_dataset = hasattr(x, "__iter__") and hasattr(x, "map")
-        if shuffle and not is_dataset:
-            if not isinstance(x, dict):
-                name = "pixel_values" if self.preprocessor is None else "videos"
-                x = {name: x}
-            x = _shuffled(x, y, sample_weight, batch_size or 32)
+        size = batch_size or 32
+        if _is_dataset(x):
+            x = own_share(x)
+        else:
+            check_batch_size(size)
+            x = self._batches(x, y, sample_weight, size, shuffle, training=True)
             y = sample_weight = batch_size = None
-        with warnings.catch_warnings():
+        if _is_dataset(validation_data):
+            validation_data = own_share(validation_data)
+        elif validation_data is not None:
+            check_batch_size(size)
+            unpacked = keras.utils.unpack_x_y_sample_weight(validation_data)
+            validation_data = self._batches(
+                *unpacked, size, shuffle=False, training=False
+            )
+        with warnings.catch_warnings(), feeding_own_share():
             # Where all are videos, the path of images learns nothing.
             warnings.filterwarnings(
                 "ignore", r"Gradients do not exist .* \['embedding/image_\w+'"
             )
             return super().fit(
-                x, y, batch_size, sample_weight, shuffle=False, **kwargs
+                x,
+                y,
+                batch_size,
+                sample_weight,
+                validation_data,
+                shuffle=False,
+                **kwargs,
             )
+
+    def _batches(self, x, y, sample_weight, batch_size, shuffle, training):
+        """This process's share of batches of arrays or lists."""
+        if not isinstance(x, dict):
+            name = "pixel_values" if self.preprocessor is None else "videos"
+            x = {name: x}
+        return _batches(x, y, sample_weight, batch_size, shuffle)
 
     @classmethod
     def default_preprocessor(cls, backbone, video_converter=None):
@@ -155,15 +193,17 @@ class VideoTask(Task):
 
         The state of the optimizer is no part of a preset. Files in the
         directory that belong to no preset, such as a README.md, are left
-        alone.
+        alone. Of several processes all have to call it; the first one writes.
 
         Args:
             preset_dir: path of the directory; made where it is not there.
             max_shard_size: int or float. Largest weight file, in GB. Defaults
                 to `10`.
         """
-        with whole_preset(preset_dir) as aside:
-            super().save_to_preset(aside, max_shard_size=max_shard_size)
+        with whole_weights(self):
+            if is_first():
+                with whole_preset(preset_dir) as aside:
+                    super().save_to_preset(aside, max_shard_size=max_shard_size)
 
     def save_task_weights(self, filepath):
         """Saves the weights that are neither the backbone's nor an optimizer's.
@@ -198,8 +238,12 @@ def _is_serialized(value):
     return isinstance(value, dict) and "registered_name" in value
 
 
-def _shuffled(x, y, sample_weight, batch_size):
-    """A `tf.data.Dataset` of shuffled batches of arrays or lists."""
+def _is_dataset(x):
+    return hasattr(x, "__iter__") and hasattr(x, "map")
+
+
+def _batches(x, y, sample_weight, batch_size, shuffle):
+    """A `tf.data.Dataset` of this process's share of batches."""
     import tensorflow as tf
 
     columns = {name: _as_array(name, values) for name, values in x.items()}
@@ -212,13 +256,30 @@ def _shuffled(x, y, sample_weight, batch_size):
             "`x`, `y` and `sample_weight` must have the same number of "
             f"examples, and at least one. Received: {lengths}"
         )
+    num_examples = lengths.popitem()[1]
+    if is_split() and num_examples < batch_size:
+        raise ValueError(
+            "Under a `keras.distribution`, `batch_size` must not exceed the "
+            f"number of examples, {num_examples}. "
+            f"Received: batch_size={batch_size}"
+        )
+    with tf.device("cpu"):
+        columns = {name: tf.constant(x) for name, x in columns.items()}
 
-    def unpack(columns):
-        y, weight = columns.pop("y", None), columns.pop("sample_weight", None)
-        return keras.utils.pack_x_y_sample_weight(columns, y, weight)
+    def pick(indices):
+        batch = {name: tf.gather(x, indices) for name, x in columns.items()}
+        y, weight = batch.pop("y", None), batch.pop("sample_weight", None)
+        return keras.utils.pack_x_y_sample_weight(batch, y, weight)
 
-    dataset = tf.data.Dataset.from_tensor_slices(columns)
-    return dataset.shuffle(len(dataset)).batch(batch_size).map(unpack)
+    dataset = tf.data.Dataset.range(num_examples)
+    if shuffle:
+        # Python's random numbers, which Keras seeds alike in all processes:
+        # each is to deal from the same order.
+        seed = random.randrange(2**31)
+        dataset = dataset.shuffle(num_examples, seed=seed)
+    # A batch that is not full cannot be split over devices.
+    dataset = dataset.batch(batch_size, drop_remainder=is_split())
+    return own_share(dataset).map(pick)
 
 
 def _as_array(name, values):

@@ -1,5 +1,6 @@
 """The dual encoder: videos and texts in one space."""
 
+import functools
 import math
 import typing
 
@@ -11,7 +12,19 @@ from keras_longvideo.data import video_text_dataset
 from keras_longvideo.evaluation import retrieval_metrics
 from keras_longvideo.layers import MeanPooling
 from keras_longvideo.models.keeps_weights import keeps_weights
-from keras_longvideo.models.video_batches import VideoBatches
+from keras_longvideo.models.layout_map import bert_layouts
+from keras_longvideo.models.layout_map import layout_map
+from keras_longvideo.models.layout_map import projection_layouts
+from keras_longvideo.models.layout_map import vivit_layouts
+from keras_longvideo.models.microbatches import check_microbatch_size
+from keras_longvideo.models.microbatches import in_microbatches
+from keras_longvideo.models.processes import feeding_own_share
+from keras_longvideo.models.processes import is_one_of_several
+from keras_longvideo.models.processes import is_split
+from keras_longvideo.models.processes import own_rows
+from keras_longvideo.models.processes import own_share
+from keras_longvideo.models.processes import returns_whole_outputs
+from keras_longvideo.models.video_batches import Batches
 from keras_longvideo.models.video_batches import as_list
 from keras_longvideo.models.video_model import VideoModel
 from keras_longvideo.models.video_task import VideoTask
@@ -92,6 +105,7 @@ class VideoTextRetriever(VideoTask):
     """
 
     preprocessor_cls = VideoTextPreprocessor
+    microbatch_size = None
 
     def __init__(
         self,
@@ -190,15 +204,30 @@ class VideoTextRetriever(VideoTask):
             dtype="float32",
         )
 
-    def compile(self, optimizer="auto", **kwargs):
+    def compile(self, optimizer="auto", *, microbatch_size=None, **kwargs):
         """Configures the retriever for training; the loss is its own.
+
+        With a `microbatch_size`, `fit` encodes each batch that many pairs at a
+        time, keeps nothing but the embeddings, and takes the loss over all of
+        them: each video still has the whole batch's texts to tell apart. The
+        backward pass encodes each microbatch again, so loss and gradients are
+        those of the whole batch, while the memory for activations follows
+        `microbatch_size`. It costs one more forward pass.
 
         Args:
             optimizer: `"auto"` (AdamW, learning rate 1e-4, `beta_2` 0.98 and
                 epsilon 1e-6 as CLIP, gradients clipped to a norm of 1, no
                 decay of norms, biases, positions and logits), or as in
                 `keras.Model.compile`.
+            microbatch_size: int or None. Pairs that are encoded at a time in
+                training, on all devices together; it must divide the batch,
+                and a multiple of the devices keeps all of them busy. On the
+                JAX backend only. Defaults to `None`: all at once.
             **kwargs: see `keras.Model.compile`.
+
+        Raises:
+            ValueError: if `loss` is given, or `microbatch_size` is not a
+                positive int or the backend is not JAX.
         """
         if optimizer == "auto":
             optimizer = keras.optimizers.AdamW(
@@ -213,12 +242,26 @@ class VideoTextRetriever(VideoTask):
                 "'sigmoid'), not of `compile`. "
                 f"Received: loss={kwargs['loss']!r}"
             )
+        check_microbatch_size(microbatch_size)
+        self.microbatch_size = microbatch_size
         super().compile(optimizer, **kwargs)
+
+    # Through it, Keras's trainer on JAX calls the model.
+    def stateless_call(self, *args, training=None, **kwargs):
+        call = functools.partial(super().stateless_call, training=training)
+        if training and self.microbatch_size is not None:
+            call = in_microbatches(call, self, self.microbatch_size)
+        return call(*args, **kwargs)
 
     def fit(
         self, x=None, y=None, batch_size=None, validation_data=None, **kwargs
     ):
         """Trains the retriever, on files as well as on arrays.
+
+        Under a `keras.distribution`, where a batch is split over devices, a
+        last batch that is not full is left out, in validation too; a
+        `tf.data.Dataset` has to leave it out itself. Each of several processes
+        is given the same videos or dataset, and reads its own share.
 
         Args:
             x: dict of `videos` (paths) and `captions`, a list of strings for
@@ -235,32 +278,30 @@ class VideoTextRetriever(VideoTask):
         Returns:
             A `keras.callbacks.History`.
         """
-        if _is_manifest(x):
-            x = self._read_pairs(
-                x, batch_size or 32, shuffle=kwargs.get("shuffle", True)
-            )
-            batch_size = None
-        if _is_manifest(validation_data):
-            validation_data = self._read_pairs(
-                validation_data, 32, shuffle=False, drop_remainder=False
-            )
         for pairs in (x, validation_data):
             # Before training begins, and with the caption's index.
-            if isinstance(pairs, dict) and "captions" in pairs:
+            is_dict = isinstance(pairs, dict) and "captions" in pairs
+            if is_dict and not _is_manifest(pairs):
                 check_captions(pairs["captions"])
         return super().fit(
             x, y, batch_size, validation_data=validation_data, **kwargs
         )
 
-    def _read_pairs(self, manifest, batch_size, **kwargs):
+    def _batches(self, x, y, sample_weight, batch_size, shuffle, training):
+        if not _is_manifest(x):
+            return super()._batches(
+                x, y, sample_weight, batch_size, shuffle, training
+            )
         converter = self.preprocessor.video_converter
         return video_text_dataset(
-            manifest,
+            x,
             batch_size,
             num_frames=converter.num_frames,
             fps=converter.fps,
             image_size=converter.image_size,
-            **kwargs,
+            shuffle=shuffle,
+            drop_remainder=training or is_split(),
+            rows=own_rows(batch_size) if is_one_of_several() else None,
         )
 
     def compute_loss(
@@ -295,10 +336,8 @@ class VideoTextRetriever(VideoTask):
             keras_longvideo.video.VideoError: if a file cannot be read.
         """
         videos, is_one = as_list(videos)
-        batches = VideoBatches(
-            videos, self.preprocessor.video_converter, batch_size
-        )
-        embeddings = self.video_encoder.predict(batches, verbose=verbose)
+        batches = Batches(videos, self.preprocessor.video_converter, batch_size)
+        embeddings = _embed(self.video_encoder, batches, verbose)
         return embeddings[0] if is_one else embeddings
 
     def encode_text(self, texts, batch_size=32, verbose=0):
@@ -316,9 +355,12 @@ class VideoTextRetriever(VideoTask):
         is_one = isinstance(texts, str)
         tokens = self.preprocessor.tokenize([texts] if is_one else texts)
         tokens = {k: ops.convert_to_numpy(x) for k, x in tokens.items()}
-        embeddings = self.text_encoder.predict(
-            tokens, batch_size=batch_size, verbose=verbose
+        batches = Batches(
+            range(len(tokens["token_ids"])),
+            lambda rows: {name: x[rows] for name, x in tokens.items()},
+            batch_size,
         )
+        embeddings = _embed(self.text_encoder, batches, verbose)
         return embeddings[0] if is_one else embeddings
 
     def search(self, query, videos, top_k=5, batch_size=8, verbose="auto"):
@@ -381,7 +423,10 @@ class VideoTextRetriever(VideoTask):
             # `fit` validates: the loss, batch by batch.
             return super().evaluate(x, *args, verbose=verbose, **kwargs)
         if not isinstance(x, dict):
-            pairs = self.predict(x, batch_size=batch_size, verbose=verbose)
+            with feeding_own_share():
+                pairs = self.predict(
+                    own_share(x), batch_size=batch_size, verbose=verbose
+                )
             return retrieval_metrics(
                 pairs["video_embeddings"],
                 pairs["text_embeddings"],
@@ -399,6 +444,70 @@ class VideoTextRetriever(VideoTask):
             self.encode_video(videos, batch_size or 8, verbose),
             self.encode_text([c for several in captions for c in several]),
             np.repeat(np.arange(len(videos)), counts),
+        )
+
+    @staticmethod
+    def get_layout_map(
+        device_mesh,
+        model_parallel_dim_name="model",
+        data_parallel_dim_name="batch",
+        sequence_parallel_dim_name="sequence",
+    ):
+        """Splits weights, examples and tokens over the chips of a mesh.
+
+        As `ViViTBackbone.get_layout_map`, for both towers: what an axis has to
+        divide, it has to in both. The tokens of a text are split over the
+        sequence axis, too.
+
+        Args:
+            device_mesh: `keras.distribution.DeviceMesh`, with the data axis
+                and, optionally, any of the other two.
+            model_parallel_dim_name: string. Axis that attention heads and
+                the width of feed-forward layers are split over. Defaults to
+                `"model"`.
+            data_parallel_dim_name: string. Axis that the pairs of a batch are
+                split over. Defaults to `"batch"`.
+            sequence_parallel_dim_name: string. Axis that the tokens of one
+                video are split over. Defaults to `"sequence"`.
+
+        Returns:
+            A `keras.distribution.LayoutMap`.
+
+        Raises:
+            ValueError: if `device_mesh` lacks the data axis, or has others.
+
+        Example:
+
+        ```python
+        import keras
+        from keras_longvideo import models
+
+        devices = keras.distribution.list_devices()
+        mesh = keras.distribution.DeviceMesh(
+            (len(devices),), ("batch",), devices
+        )
+        distribution = keras.distribution.ModelParallel(
+            layout_map=models.VideoTextRetriever.get_layout_map(mesh),
+            batch_dim_name="batch",
+        )
+        with distribution.scope():
+            retriever = models.VideoTextRetriever(
+                models.ViViTBackbone.from_preset(
+                    "short_vivit_tiny", load_weights=False
+                ),
+                models.text_tower("tiny"),
+            )
+        retriever.video_encoder.weights[0].value.sharding
+        ```
+        """
+        return layout_map(
+            device_mesh,
+            model_parallel_dim_name,
+            data_parallel_dim_name,
+            sequence_parallel_dim_name,
+            vivit_layouts,
+            bert_layouts,
+            projection_layouts,
         )
 
     @classmethod
@@ -423,8 +532,15 @@ class VideoTextRetriever(VideoTask):
 
 
 @keeps_weights
+@returns_whole_outputs
 class _TextEncoder(keras.Model):
     """A functional model of `token_ids` and `padding_mask`."""
+
+
+def _embed(encoder, batches, verbose):
+    with feeding_own_share():
+        embeddings = encoder.predict(batches, verbose=verbose)
+    return embeddings[: len(batches.examples)]
 
 
 def _is_manifest(x):

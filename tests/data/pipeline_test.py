@@ -117,6 +117,54 @@ def test_repeating_never_puts_a_video_twice_in_a_batch(make_set):
         assert len(set(numbers([batch]))) == 4
 
 
+@pytest.mark.parametrize("shares", [[[0, 1], [2, 3]], [[0, 2], [3], [1]]])
+def test_processes_make_parts_of_the_same_batches(make_set, shares):
+    manifest, seed = make_set(10), {"seed": 7, **SMALL}
+    whole = video_text_dataset(manifest, 4, **seed)
+    parts = [video_text_dataset(manifest, 4, rows=r, **seed) for r in shares]
+    for part, rows in zip(parts, shares, strict=True):
+        assert len(part) == len(whole) == 2
+        spec = part.element_spec["pixel_values"]
+        assert spec.shape == (len(rows), 3, 16, 24, 3)
+    for _ in range(2):
+        for batch, *received in zip(whole, *parts, strict=True):
+            for name, expected in batch.items():
+                for part, rows in zip(received, shares, strict=True):
+                    np.testing.assert_array_equal(
+                        part[name], expected.numpy()[rows]
+                    )
+
+
+def test_a_part_of_each_batch_is_all_that_is_decoded(make_set, monkeypatch):
+    decoded = []
+    load_clip = pipeline.load_clip
+    monkeypatch.setattr(
+        pipeline,
+        "load_clip",
+        lambda path, *args: decoded.append(path) or load_clip(path, *args),
+    )
+    manifest = make_set(6)
+    dataset = video_text_dataset(
+        manifest, 4, rows=[1, 2], shuffle=False, **SMALL
+    )
+    assert numbers(epoch(dataset)) == [1, 2]
+    assert sorted(decoded) == manifest["videos"][1:3]
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"rows": []}, "`rows` must be ints from 0 to 3.*rows=\\[\\]"),
+        ({"rows": [3, 4]}, "`rows` must be ints from 0 to 3.*rows=\\[3, 4\\]"),
+        ({"drop_remainder": False}, "`drop_remainder` must be True"),
+        ({"skipped": []}, "`skipped` None. Received: .*skipped=\\[\\]"),
+    ],
+)
+def test_parts_of_batches_that_do_not_fit(make_set, change, message):
+    with pytest.raises(ValueError, match=message):
+        video_text_dataset(make_set(5), 4, **{"rows": [0], **change})
+
+
 def test_a_cache_decodes_each_video_once(make_set, monkeypatch):
     decoded = []
 

@@ -9,10 +9,15 @@ from keras_longvideo.layers import TokenMasking
 from keras_longvideo.layers import TransformerBlock
 from keras_longvideo.layers import TubeletEmbedding
 from keras_longvideo.models.keeps_weights import keeps_weights
+from keras_longvideo.models.layout_map import layout_map
+from keras_longvideo.models.layout_map import vivit_layouts
 from keras_longvideo.models.preset_saving import whole_preset
 from keras_longvideo.models.presets import argument_names
 from keras_longvideo.models.presets import check_overrides
 from keras_longvideo.models.presets import open_preset
+from keras_longvideo.models.processes import is_first
+from keras_longvideo.models.processes import returns_whole_outputs
+from keras_longvideo.models.processes import whole_weights
 from keras_longvideo.models.video_model import takes_videos
 from keras_longvideo.models.video_model import video_inputs
 
@@ -21,6 +26,7 @@ POOLINGS = ("mean", "attention")
 
 @keras.saving.register_keras_serializable(package="keras_longvideo")
 @keeps_weights
+@returns_whole_outputs
 @takes_videos
 class ViViTBackbone(Backbone):
     """A video vision transformer with joint space-time attention.
@@ -241,6 +247,76 @@ class ViViTBackbone(Backbone):
             backbone.load_weights(preset.weights("model"))
         return backbone
 
+    @staticmethod
+    def get_layout_map(
+        device_mesh,
+        model_parallel_dim_name="model",
+        data_parallel_dim_name="batch",
+        sequence_parallel_dim_name="sequence",
+    ):
+        """Splits weights, examples and tokens over the chips of a mesh.
+
+        For `keras.distribution.ModelParallel`, on JAX. Every weight matrix,
+        and what the optimizer keeps of it, lies in equal parts on the chips of
+        the data axis (as in ZeRO-3 or FSDP), and further on those of the
+        others; norms and biases lie whole on every chip. A mesh of
+        `("batch",)` does for most training; for videos too long for one chip,
+        take `("batch", "sequence")`.
+
+        Args:
+            device_mesh: `keras.distribution.DeviceMesh`, with the data axis
+                and, optionally, any of the other two. The data axis has to
+                divide the batch size and `hidden_dim`.
+            model_parallel_dim_name: string. Axis that attention heads and
+                the width of feed-forward layers are split over; it has to
+                divide `num_heads` and `intermediate_dim`. Defaults to
+                `"model"`.
+            data_parallel_dim_name: string. Axis that examples are split over.
+                Defaults to `"batch"`.
+            sequence_parallel_dim_name: string. Axis that the tokens of one
+                video are split over; each chip attends from its own tokens to
+                all. It has to divide `hidden_dim / num_heads` and, without a
+                model axis, `intermediate_dim`. Defaults to `"sequence"`.
+
+        Returns:
+            A `keras.distribution.LayoutMap`.
+
+        Raises:
+            ValueError: if `device_mesh` lacks the data axis, or has others.
+
+        Example:
+
+        ```python
+        import keras
+        import numpy as np
+        from keras_longvideo.models import ViViTBackbone
+
+        devices = keras.distribution.list_devices()
+        mesh = keras.distribution.DeviceMesh(
+            (1, len(devices)), ("batch", "sequence"), devices
+        )
+        keras.distribution.set_distribution(
+            keras.distribution.ModelParallel(
+                layout_map=ViViTBackbone.get_layout_map(mesh),
+                batch_dim_name="batch",
+            )
+        )
+        backbone = ViViTBackbone.from_preset(
+            "short_vivit_tiny", load_weights=False
+        )
+        video = np.random.randint(0, 256, size=(1, 16, 64, 64, 3))
+        backbone.predict(video.astype("uint8"), verbose=0)
+        keras.distribution.set_distribution(None)
+        ```
+        """
+        return layout_map(
+            device_mesh,
+            model_parallel_dim_name,
+            data_parallel_dim_name,
+            sequence_parallel_dim_name,
+            vivit_layouts,
+        )
+
     def adapt(self, last_layers=None):
         """Chooses what of the encoder training changes.
 
@@ -288,14 +364,18 @@ class ViViTBackbone(Backbone):
     def save_to_preset(self, preset_dir, max_shard_size=10):
         """Saves the encoder as a preset: whole, or not at all.
 
+        Of several processes all have to call it; the first one writes.
+
         Args:
             preset_dir: path of the directory; made where it is not there.
                 Files in it that belong to no preset are left alone.
             max_shard_size: int or float. Largest weight file, in GB. Defaults
                 to `10`.
         """
-        with whole_preset(preset_dir) as aside:
-            super().save_to_preset(aside, max_shard_size=max_shard_size)
+        with whole_weights(self):
+            if is_first():
+                with whole_preset(preset_dir) as aside:
+                    super().save_to_preset(aside, max_shard_size=max_shard_size)
 
     def get_config(self):
         config = super().get_config()
