@@ -33,6 +33,8 @@ clean:
 
 .venv/test: pyproject.toml | .venv/bin/python
 	$(BIN)/pip install --quiet --editable ".[jax,examples,test]"
+	# Brings the compiler for TPUs where there is one; its tests skip without.
+	-$(BIN)/pip install --quiet --editable ".[jax-tpu]"
 	touch $@
 
 # Pinned: this release has a CPU wheel under its plain version number.

@@ -1,19 +1,22 @@
 """Times video encoders of the same size on the same number of tokens.
 
 Ours and KerasHub's VideoPrism run on the Keras backend that KERAS_BACKEND
-names, transformers' VivitModel on torch with its SDPA attention:
+names, JAX by default, transformers' VivitModel on torch with its SDPA
+attention:
 
-    KERAS_BACKEND=jax python tools/benchmark_encoder.py --num_frames=32
+    python tools/benchmark_encoder.py --num_frames=32
 
 All run in one process, in turn, so that a machine whose speed drifts slows
 all of them. What is not installed is left out, and named.
 """
 
 import dataclasses
-import gc
 import importlib.util
 import json
+import os
 import time
+
+os.environ.setdefault("KERAS_BACKEND", "jax")
 
 import keras
 import numpy as np
@@ -109,7 +112,7 @@ def video_prism():
     return keras_encoder(
         f"KerasHub VideoPrism ({keras.backend.backend()})",
         backbone,
-        {"pixel_values": clips(size)},
+        clips(size),
         keras.ops.mean(backbone.output, axis=1),
         _num_tokens(),
     )
@@ -141,11 +144,12 @@ def vivit():
             return model.eval()(x).last_hidden_state
 
     def train():
-        optimizer.zero_grad()
         output = model.train()(x).last_hidden_state.mean(1)
         loss = (output**2).mean()
         loss.backward()
         optimizer.step()
+        # Freed here, so that gradients count as memory of the step.
+        optimizer.zero_grad()
         return loss.item()
 
     return Encoder(
@@ -175,7 +179,6 @@ def measure(encoders, mode):
             seconds[encoder.name].append(time.perf_counter() - start)
     memory = {}
     for encoder in encoders:
-        gc.collect()
         memory[encoder.name] = peak_growth(encoder.runs[mode])
     first = np.array(seconds[encoders[0].name][1:])
     return [

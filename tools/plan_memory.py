@@ -75,7 +75,8 @@ _QUICK = flags.DEFINE_bool(
     "quick",
     True,
     "Let the compiler spend little effort on speed: several times faster to "
-    "plan, and within some percent of the memory that `fit` would take.",
+    "plan, with a few percent more or less memory, or with microbatches more "
+    "than `fit` takes. Settle close calls with --noquick.",
 )
 _JSON = flags.DEFINE_bool("json", False, "Print one line of JSON alone.")
 _HLO = flags.DEFINE_string("hlo", None, "File for the compiled program.")

@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_longvideo.layers.dense import Dense
 from keras_longvideo.ops import dot_product_attention
 
 
@@ -47,31 +48,20 @@ class Attention(keras.layers.Layer):
             )
         heads = (self.num_heads, dim // self.num_heads)
 
-        def dense(name, equation, output_shape, bias_axes, input_shape):
-            layer = keras.layers.EinsumDense(
-                equation,
-                output_shape=(None, *output_shape),
-                bias_axes=bias_axes,
-                kernel_initializer=keras.initializers.TruncatedNormal(
-                    stddev=0.02
-                ),
+        def dense(name, input_axes, output_axes):
+            layer = Dense(
+                output_axes,
+                num_input_axes=len(input_axes),
                 dtype=self.dtype_policy,
                 name=name,
             )
-            layer.build(input_shape)
+            layer.build((*tokens_shape[:2], *input_axes))
             return layer
 
-        to_heads = ("bnd,dhe->bnhe", heads, "he", tokens_shape)
-        self.query = dense("query", *to_heads)
-        self.key = dense("key", *to_heads)
-        self.value = dense("value", *to_heads)
-        self.attention_output = dense(
-            "attention_output",
-            "bnhe,hed->bnd",
-            (dim,),
-            "d",
-            (*tokens_shape[:-1], *heads),
-        )
+        self.query = dense("query", (dim,), heads)
+        self.key = dense("key", (dim,), heads)
+        self.value = dense("value", (dim,), heads)
+        self.attention_output = dense("attention_output", heads, (dim,))
 
     def call(self, tokens, context=None, context_mask=None):
         context = tokens if context is None else context

@@ -4,6 +4,9 @@ import keras
 from keras import ops
 
 from keras_longvideo.layers.attention import Attention
+from keras_longvideo.layers.dense import Dense
+from keras_longvideo.layers.layer_normalization import LayerNormalization
+from keras_longvideo.ops import gelu
 
 
 @keras.saving.register_keras_serializable(package="keras_longvideo")
@@ -63,7 +66,7 @@ class TransformerBlock(keras.layers.Layer):
         self.remat = remat
 
         def norm(name):
-            return keras.layers.LayerNormalization(
+            return LayerNormalization(
                 epsilon=layer_norm_epsilon, dtype=self.dtype_policy, name=name
             )
 
@@ -77,24 +80,14 @@ class TransformerBlock(keras.layers.Layer):
         )
 
     def build(self, tokens_shape, token_mask_shape=None):
-        def dense(units, name, activation=None):
-            return keras.layers.Dense(
-                units,
-                activation=activation,
-                kernel_initializer=keras.initializers.TruncatedNormal(
-                    stddev=0.02
-                ),
-                dtype=self.dtype_policy,
-                name=name,
-            )
+        def dense(units, name):
+            return Dense((units,), dtype=self.dtype_policy, name=name)
 
         dim = tokens_shape[-1]
         self.attention_norm.build(tokens_shape)
         self.attention.build(tokens_shape)
         self.mlp_norm.build(tokens_shape)
-        self.mlp_intermediate = dense(
-            self.intermediate_dim, "mlp_intermediate", "gelu"
-        )
+        self.mlp_intermediate = dense(self.intermediate_dim, "mlp_intermediate")
         self.mlp_intermediate.build(tokens_shape)
         self.mlp_output = dense(dim, "mlp_output")
         self.mlp_output.build((*tokens_shape[:-1], self.intermediate_dim))
@@ -114,8 +107,8 @@ class TransformerBlock(keras.layers.Layer):
                 self.attention_norm(tokens), context_mask=token_mask
             )
             tokens = tokens + drop(x, noise[0])
-            x = self.mlp_output(self.mlp_intermediate(self.mlp_norm(tokens)))
-            return tokens + drop(x, noise[1])
+            x = gelu(self.mlp_intermediate(self.mlp_norm(tokens)))
+            return tokens + drop(self.mlp_output(x), noise[1])
 
         if self.remat and training:
             block = keras.remat(block)

@@ -222,7 +222,10 @@ class VideoTextRetriever(VideoTask):
             microbatch_size: int or None. Pairs that are encoded at a time in
                 training, on all devices together; it must divide the batch,
                 and a multiple of the devices keeps all of them busy. On the
-                JAX backend only. Defaults to `None`: all at once.
+                JAX backend only. Defaults to `None`: all at once. On TPU the
+                compiler may crash on a text tower with dropout (seen with
+                libtpu 0.0.42): then set the environment's `LIBTPU_INIT_ARGS`
+                to `--xla_tpu_dot_dot_fusion=false`.
             **kwargs: see `keras.Model.compile`.
 
         Raises:

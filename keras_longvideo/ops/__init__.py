@@ -1,10 +1,13 @@
-"""Pure tensor functions: attention, tokens, positions, losses."""
+"""Pure tensor functions: attention, per token, positions, losses."""
 
 from keras_longvideo.ops.attention import attention_implementation
 from keras_longvideo.ops.attention import dot_product_attention
 from keras_longvideo.ops.attention import set_attention_implementation
 from keras_longvideo.ops.contrastive import nce_loss
 from keras_longvideo.ops.contrastive import sigmoid_loss
+from keras_longvideo.ops.per_token import dense
+from keras_longvideo.ops.per_token import gelu
+from keras_longvideo.ops.per_token import layer_normalization
 from keras_longvideo.ops.positions import interpolate_positions
 from keras_longvideo.ops.positions import interpolation_matrix
 from keras_longvideo.ops.tokens import gather_tokens
@@ -14,11 +17,14 @@ from keras_longvideo.ops.tokens import split_into_tubelets
 
 __all__ = [
     "attention_implementation",
+    "dense",
     "dot_product_attention",
     "gather_tokens",
+    "gelu",
     "interpolate_positions",
     "interpolation_matrix",
     "keep_indices",
+    "layer_normalization",
     "nce_loss",
     "repeat_last_frame",
     "set_attention_implementation",

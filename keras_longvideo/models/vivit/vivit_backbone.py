@@ -4,6 +4,7 @@ import keras
 from keras_hub.models import Backbone
 
 from keras_longvideo.layers import AttentionPooling
+from keras_longvideo.layers import LayerNormalization
 from keras_longvideo.layers import MeanPooling
 from keras_longvideo.layers import TokenMasking
 from keras_longvideo.layers import TransformerBlock
@@ -163,7 +164,7 @@ class ViViTBackbone(Backbone):
             )
             for i in range(num_layers)
         ]
-        self.output_norm = keras.layers.LayerNormalization(
+        self.output_norm = LayerNormalization(
             epsilon=layer_norm_epsilon, dtype=dtype, name="output_norm"
         )
         if pooling == "mean":

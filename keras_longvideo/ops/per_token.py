@@ -1,0 +1,99 @@
+"""What a transformer does to each token by itself.
+
+On JAX the backward passes are our own. Those that JAX derives keep more of
+the forward pass, and XLA for CPUs runs them far slower: it takes sums over
+tokens an element at a time, and computes the gradient of the residual stream
+anew, through all blocks above, for each product that wants it transposed.
+"""
+
+import keras
+from keras import ops
+
+
+def dense(inputs, kernel, bias):
+    """`inputs @ kernel + bias`, over one or several axes.
+
+    Args:
+        inputs: tensor of shape `(batch, tokens, *input_axes)`.
+        kernel: tensor of shape `(*input_axes, *output_axes)`.
+        bias: tensor of shape `(*output_axes)`.
+
+    Returns:
+        A tensor of shape `(batch, tokens, *output_axes)`.
+
+    Example:
+
+    ```python
+    import numpy as np
+    from keras_longvideo.ops import dense
+
+    x = np.ones((2, 10, 8), "float32")
+    kernel, bias = np.ones((8, 4, 2), "float32"), np.zeros((4, 2), "float32")
+    dense(x, kernel, bias).shape  # (2, 10, 4, 2)
+    ```
+    """
+    inputs, kernel, bias = map(ops.convert_to_tensor, (inputs, kernel, bias))
+    if keras.backend.backend() == "jax":
+        from keras_longvideo.ops import per_token_jax
+
+        return per_token_jax.dense(inputs, kernel, bias)
+    axes = len(kernel.shape) - len(bias.shape)
+    return ops.tensordot(inputs, kernel, axes=axes) + bias
+
+
+def gelu(inputs):
+    """Gaussian error linear unit, exact: `x * (1 + erf(x / sqrt(2))) / 2`.
+
+    Args:
+        inputs: float tensor of any shape.
+
+    Returns:
+        A tensor of the same shape and dtype.
+
+    Example:
+
+    ```python
+    from keras_longvideo.ops import gelu
+
+    gelu([[-1.0, 0.0, 1.0]])  # [[-0.1587, 0.0, 0.8413]]
+    ```
+    """
+    inputs = ops.convert_to_tensor(inputs)
+    if keras.backend.backend() == "jax":
+        from keras_longvideo.ops import per_token_jax
+
+        return per_token_jax.gelu(inputs)
+    return ops.gelu(inputs, approximate=False)
+
+
+def layer_normalization(inputs, scale, bias, epsilon):
+    """Layer normalisation over the last axis, in float32 inside.
+
+    `(x - mean(x)) / sqrt(var(x) + epsilon) * scale + bias`
+
+    Args:
+        inputs: tensor of shape `(batch, tokens, dim)`.
+        scale: tensor of shape `(dim,)`.
+        bias: tensor of shape `(dim,)`.
+        epsilon: float.
+
+    Returns:
+        A tensor of the shape and dtype of `inputs`.
+
+    Example:
+
+    ```python
+    import numpy as np
+    from keras_longvideo.ops import layer_normalization
+
+    x = np.array([[[1.0, 3.0]]], "float32")
+    layer_normalization(x, [1.0, 1.0], [0.0, 0.0], 1e-6)  # [[[-1.0, 1.0]]]
+    ```
+    """
+    inputs, scale, bias = map(ops.convert_to_tensor, (inputs, scale, bias))
+    if keras.backend.backend() == "jax":
+        from keras_longvideo.ops import per_token_jax
+
+        return per_token_jax.layer_normalization(inputs, scale, bias, epsilon)
+    outputs = ops.layer_normalization(inputs, scale, bias, epsilon=epsilon)
+    return ops.cast(outputs, inputs.dtype)
