@@ -138,16 +138,21 @@ def test_masking_saves_activations(tmp_path):
 @needs_libtpu
 @pytest.mark.slow
 def test_freezing_saves_activations(tmp_path):
-    """ViT-B, 128 frames, 75 % masked: all layers, and the last four."""
+    """ViT-B, 128 frames, 75 % masked: all layers, and the last four.
+
+    Four of twelve layers keep a third; what a backward pass works with is the
+    same for both.
+    """
     flags = (
         "--preset=long_vivit_base",
         "--num_frames=128",
+        "--batch_size=8",
         "--mask_rate=0.75",
         "--topology=v5e",
     )
     everything = plan_for_tpu(tmp_path, *flags)
     last = plan_for_tpu(tmp_path, *flags, "--trainable_layers=4")
-    assert everything["temporary_bytes"] > 3 * last["temporary_bytes"]
+    assert everything["temporary_bytes"] > 2.5 * last["temporary_bytes"]
 
 
 VIT_L = (
@@ -162,7 +167,7 @@ VIT_L = (
 @needs_libtpu
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "flags", [("--batch_size=16",), ("--batch_size=64", "--microbatch_size=4")]
+    "flags", [("--batch_size=16",), ("--batch_size=64", "--microbatch_size=8")]
 )
 def test_large_batches_of_256_frames_fit(tmp_path, flags):
     assert plan_for_tpu(tmp_path, *VIT_L, *flags)["fits"]
