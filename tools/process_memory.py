@@ -14,7 +14,7 @@ def peak_growth(run):
         run: function without arguments.
 
     Returns:
-        An int, or None where the system (other than Linux with glibc) does not tell.
+        An int, or None on other systems than Linux with glibc.
     """
     try:
         gc.collect()
