@@ -1,9 +1,6 @@
 """What a transformer does to each token by itself.
 
-On JAX the backward passes are our own. Those that JAX derives keep more of
-the forward pass, and XLA for CPUs runs them far slower: it takes sums over
-tokens an element at a time, and computes the gradient of the residual stream
-anew, through all blocks above, for each product that wants it transposed.
+For JAX on CPU the backward passes are our own: see `per_token_jax`.
 """
 
 import keras
