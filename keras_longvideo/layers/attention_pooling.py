@@ -4,6 +4,9 @@ import keras
 from keras import ops
 
 from keras_longvideo.layers.attention import Attention
+from keras_longvideo.layers.dense import Dense
+from keras_longvideo.layers.layer_normalization import LayerNormalization
+from keras_longvideo.ops import activate
 
 
 @keras.saving.register_keras_serializable(package="keras_longvideo")
@@ -12,6 +15,12 @@ class AttentionPooling(keras.layers.Layer):
 
     Args:
         num_heads: int. Heads; they divide the length of a token.
+        intermediate_dim: int. Width of a feed-forward layer behind the
+            attention: `x + mlp(norm(x))`, as SigLIP. `None`, the default, is
+            none.
+        activation: string, of the feed-forward layer; see
+            `keras_longvideo.ops.activate`. Defaults to `"gelu"`.
+        layer_norm_epsilon: float. Defaults to `1e-6`.
         **kwargs: other arguments of `keras.layers.Layer`.
 
     Call arguments:
@@ -33,9 +42,19 @@ class AttentionPooling(keras.layers.Layer):
     ```
     """
 
-    def __init__(self, num_heads, **kwargs):
+    def __init__(
+        self,
+        num_heads,
+        intermediate_dim=None,
+        activation="gelu",
+        layer_norm_epsilon=1e-6,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.num_heads = num_heads
+        self.intermediate_dim = intermediate_dim
+        self.activation = activation
+        self.layer_norm_epsilon = layer_norm_epsilon
         self.attention = Attention(
             num_heads, dtype=self.dtype_policy, name="attention"
         )
@@ -47,6 +66,25 @@ class AttentionPooling(keras.layers.Layer):
             initializer=keras.initializers.TruncatedNormal(stddev=0.02),
         )
         self.attention.build(tokens_shape)
+        if self.intermediate_dim is None:
+            return
+        dim = tokens_shape[-1]
+        self.mlp_norm = LayerNormalization(
+            epsilon=self.layer_norm_epsilon,
+            dtype=self.dtype_policy,
+            name="mlp_norm",
+        )
+        self.mlp_norm.build((None, 1, dim))
+        self.mlp_intermediate = Dense(
+            (self.intermediate_dim,),
+            dtype=self.dtype_policy,
+            name="mlp_intermediate",
+        )
+        self.mlp_intermediate.build((None, 1, dim))
+        self.mlp_output = Dense(
+            (dim,), dtype=self.dtype_policy, name="mlp_output"
+        )
+        self.mlp_output.build((None, 1, self.intermediate_dim))
 
     def call(self, tokens, token_mask=None):
         batch, _, dim = ops.shape(tokens)
@@ -54,10 +92,22 @@ class AttentionPooling(keras.layers.Layer):
             ops.cast(self.query, self.compute_dtype), (batch, 1, dim)
         )
         pooled = self.attention(query, tokens, context_mask=token_mask)
+        if self.intermediate_dim is not None:
+            x = self.mlp_intermediate(self.mlp_norm(pooled))
+            pooled = pooled + self.mlp_output(activate(x, self.activation))
         return pooled[:, 0]
 
     def compute_output_shape(self, tokens_shape, token_mask_shape=None):
         return (tokens_shape[0], tokens_shape[-1])
 
     def get_config(self):
-        return {**super().get_config(), "num_heads": self.num_heads}
+        config = super().get_config()
+        config.update(
+            {
+                "num_heads": self.num_heads,
+                "intermediate_dim": self.intermediate_dim,
+                "activation": self.activation,
+                "layer_norm_epsilon": self.layer_norm_epsilon,
+            }
+        )
+        return config

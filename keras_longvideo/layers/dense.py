@@ -1,13 +1,20 @@
-"""The linear map of a transformer, with a backward pass of its own."""
+"""The linear map of a transformer, with low-rank adaptation."""
 
 import keras
+from keras import ops
 
+from keras_longvideo.layers.late_weights import changing_weights
 from keras_longvideo.ops import dense
 
 
 @keras.saving.register_keras_serializable(package="keras_longvideo")
 class Dense(keras.layers.EinsumDense):
     """`keras.layers.EinsumDense` of tokens, trained faster on JAX.
+
+    Its LoRA differs from Keras's in three ways: the low rank is that of the
+    whole map, also where tokens have several axes (heads); the map is never
+    laid out with its update, so that training computes no gradient of the
+    kernel's size; and saved weights keep the update apart from the kernel.
 
     Args:
         output_shape: tuple of ints. The axes of an output token.
@@ -51,7 +58,95 @@ class Dense(keras.layers.EinsumDense):
         self.num_input_axes = num_input_axes
 
     def call(self, inputs, training=None):
-        return self.activation(dense(inputs, self.kernel, self.bias))
+        outputs = dense(inputs, self._kernel, self.bias)
+        if self.lora_enabled:
+            # In the compute dtype, as Keras casts its weights.
+            down, up = self.lora_kernel_a, self.lora_kernel_b
+            axes = self.num_input_axes
+            low = ops.tensordot(inputs, ops.cast(down, inputs.dtype), axes)
+            update = ops.tensordot(low, ops.cast(up, inputs.dtype), 1)
+            outputs = outputs + update * (self.lora_alpha / self.lora_rank)
+        return self.activation(outputs)
+
+    def enable_lora(self, rank, lora_alpha=None):
+        """Adds a low-rank update, which starts at zero; the kernel is frozen.
+
+        `output = input @ kernel + lora_alpha / rank * (input @ a) @ b + bias`
+
+        Args:
+            rank: int. Rank of the update.
+            lora_alpha: float. Scale of the update times its rank. `None`, the
+                default, is `rank`.
+
+        Raises:
+            ValueError: if the layer is not built, or has an update already.
+        """
+        if not self.built or self.lora_enabled:
+            raise ValueError(
+                "LoRA can be added once, to a layer that is built. "
+                f"Received: a layer with built={self.built}, "
+                f"lora_enabled={self.lora_enabled}"
+            )
+        shape = self._kernel.shape
+        axes = self.num_input_axes
+        with changing_weights(self):
+            self.lora_kernel_a = self.add_weight(
+                name="lora_kernel_a",
+                shape=(*shape[:axes], rank),
+                initializer="he_uniform",
+                dtype="float32",
+            )
+            self.lora_kernel_b = self.add_weight(
+                name="lora_kernel_b",
+                shape=(rank, *shape[axes:]),
+                initializer="zeros",
+                dtype="float32",
+            )
+        self._kernel.trainable = False
+        self.lora_enabled = True
+        self.lora_rank = rank
+        self.lora_alpha = rank if lora_alpha is None else lora_alpha
+
+    def merge_lora(self):
+        """Adds the low-rank update to the kernel for good."""
+        if not self.lora_enabled:
+            return
+        update = ops.tensordot(self.lora_kernel_a, self.lora_kernel_b, 1)
+        kernel = ops.cast(self._kernel, "float32")
+        kernel = kernel + update * (self.lora_alpha / self.lora_rank)
+        self._kernel.assign(ops.cast(kernel, self._kernel.dtype))
+        # Layers forget a weight where its attribute is deleted.
+        del self.lora_kernel_a, self.lora_kernel_b
+        self.lora_enabled = False
+        self.lora_rank = self.lora_alpha = None
+
+    def save_own_variables(self, store):
+        if not self.lora_enabled:
+            super().save_own_variables(store)
+            return
+        for name, variable in self._saved().items():
+            store[name] = ops.convert_to_numpy(variable)
+
+    def load_own_variables(self, store):
+        if not self.lora_enabled:
+            super().load_own_variables(store)
+            return
+        variables = self._saved()
+        if set(store.keys()) != set(variables):
+            raise ValueError(
+                f"Layer {self.path!r} has a LoRA update, and the saved "
+                f"weights do not: they hold {sorted(store.keys())}"
+            )
+        for name, variable in variables.items():
+            variable.assign(store[name])
+
+    def _saved(self):
+        return {
+            "0": self._kernel,
+            "1": self.bias,
+            "lora_kernel_a": self.lora_kernel_a,
+            "lora_kernel_b": self.lora_kernel_b,
+        }
 
     def get_config(self):
         config = super().get_config()

@@ -6,7 +6,7 @@ from keras import ops
 from keras_longvideo.ops import gather_tokens
 from keras_longvideo.ops import keep_indices
 
-MODES = ("random", "tube")
+MODES = ("random", "tube", "frame")
 
 
 @keras.saving.register_keras_serializable(package="keras_longvideo")
@@ -22,7 +22,8 @@ class TokenMasking(keras.layers.Layer):
         mode: `"random"` keeps exactly `round((1 - rate) * tokens)` of all
             tokens, and drops tokens of padding before any other. `"tube"`
             keeps the same `round((1 - rate) * places)` places of the picture
-            at every time. Defaults to `"random"`.
+            at every time; `"frame"` keeps as many at every time, drawn anew
+            for each. Defaults to `"random"`.
         at_inference: bool. Whether to drop tokens outside of training too.
             Defaults to `False`.
         seed: int or None. Seed of the random numbers.
@@ -81,23 +82,25 @@ class TokenMasking(keras.layers.Layer):
             return tokens, None
         times, rows, columns = grid
         places = rows * columns
-        # One draw a place for tubes, one a token otherwise.
-        drawn = places if self.mode == "tube" else times * places
-        noise = keras.random.uniform(
-            (ops.shape(tokens)[0], drawn),
-            dtype="float32",
-            seed=self.seed_generator,
-        )
-        num_kept = max(1, round((1 - self.rate) * drawn))
-        if self.mode == "tube":
-            kept = keep_indices(noise, num_kept)
-            starts = ops.arange(times, dtype="int32")[None, :, None] * places
-            indices = ops.reshape(
-                starts + kept[:, None, :], (-1, times * num_kept)
-            )
+        batch = ops.shape(tokens)[0]
+        if self.mode == "random":
+            indices = self._draw(batch, times * places, token_mask)
         else:
-            indices = keep_indices(noise, num_kept, token_mask)
+            # Places of the picture; the same ones at all times for tubes.
+            draws = 1 if self.mode == "tube" else times
+            kept = self._draw(batch * draws, places)
+            kept = ops.reshape(kept, (-1, draws, kept.shape[1]))
+            starts = ops.arange(times, dtype="int32")[None, :, None] * places
+            indices = ops.reshape(starts + kept, (-1, times * kept.shape[2]))
         return gather_tokens(tokens, indices), indices
+
+    def _draw(self, batch, num_tokens, token_mask=None):
+        """Random indices, `(batch, kept)`, in ascending order."""
+        noise = keras.random.uniform(
+            (batch, num_tokens), dtype="float32", seed=self.seed_generator
+        )
+        num_kept = max(1, round((1 - self.rate) * num_tokens))
+        return keep_indices(noise, num_kept, token_mask)
 
     def get_config(self):
         config = super().get_config()

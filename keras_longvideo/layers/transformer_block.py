@@ -5,8 +5,10 @@ from keras import ops
 
 from keras_longvideo.layers.attention import Attention
 from keras_longvideo.layers.dense import Dense
+from keras_longvideo.layers.late_weights import changing_weights
 from keras_longvideo.layers.layer_normalization import LayerNormalization
-from keras_longvideo.ops import gelu
+from keras_longvideo.ops import activate
+from keras_longvideo.ops import check_activation
 
 
 @keras.saving.register_keras_serializable(package="keras_longvideo")
@@ -20,6 +22,8 @@ class TransformerBlock(keras.layers.Layer):
     Args:
         num_heads: int. Attention heads.
         intermediate_dim: int. Width of the feed-forward layer.
+        activation: string, of the feed-forward layer; see
+            `keras_longvideo.ops.activate`. Defaults to `"gelu"`, as ViT.
         dropout_rate: float. Dropout on the output of the attention and of the
             feed-forward. Defaults to `0.0`.
         layer_norm_epsilon: float. Defaults to `1e-6`, as ViT.
@@ -53,17 +57,21 @@ class TransformerBlock(keras.layers.Layer):
         self,
         num_heads,
         intermediate_dim,
+        activation="gelu",
         dropout_rate=0.0,
         layer_norm_epsilon=1e-6,
         remat=False,
         **kwargs,
     ):
         super().__init__(**kwargs)
+        check_activation(activation)
         self.num_heads = num_heads
         self.intermediate_dim = intermediate_dim
+        self.activation = activation
         self.dropout_rate = dropout_rate
         self.layer_norm_epsilon = layer_norm_epsilon
         self.remat = remat
+        self.adapter_dim = None
 
         def norm(name):
             return LayerNormalization(
@@ -80,19 +88,57 @@ class TransformerBlock(keras.layers.Layer):
         )
 
     def build(self, tokens_shape, token_mask_shape=None):
-        def dense(units, name):
-            return Dense((units,), dtype=self.dtype_policy, name=name)
-
         dim = tokens_shape[-1]
         self.attention_norm.build(tokens_shape)
         self.attention.build(tokens_shape)
         self.mlp_norm.build(tokens_shape)
-        self.mlp_intermediate = dense(self.intermediate_dim, "mlp_intermediate")
-        self.mlp_intermediate.build(tokens_shape)
-        self.mlp_output = dense(dim, "mlp_output")
-        self.mlp_output.build((*tokens_shape[:-1], self.intermediate_dim))
+        self.mlp_intermediate = self._dense(
+            dim, self.intermediate_dim, "mlp_intermediate"
+        )
+        self.mlp_output = self._dense(self.intermediate_dim, dim, "mlp_output")
+
+    def add_adapter(self, adapter_dim):
+        """Adds an MLP after the feed-forward, which at first changes nothing.
+
+        `y = y + up(gelu(down(y)))` of the feed-forward's output `y`, before it
+        is added to the tokens; `up` starts at zero. (Houlsby et al. 2019; the
+        LongViViT paper's adapters.)
+
+        Args:
+            adapter_dim: int. Width of the MLP.
+
+        Raises:
+            ValueError: if the block is not built, or has an adapter already.
+        """
+        if not self.built or self.adapter_dim is not None:
+            raise ValueError(
+                "An adapter can be added once, to a block that is built. "
+                f"Received: a block with built={self.built}, "
+                f"adapter_dim={self.adapter_dim}"
+            )
+        dim = self.mlp_output.bias.shape[0]
+        with changing_weights(self):
+            self.adapter_down = self._dense(dim, adapter_dim, "adapter_down")
+            self.adapter_up = self._dense(
+                adapter_dim, dim, "adapter_up", kernel_initializer="zeros"
+            )
+        self.adapter_dim = adapter_dim
+
+    def _dense(self, input_dim, output_dim, name, **kwargs):
+        dense = Dense(
+            (output_dim,), dtype=self.dtype_policy, name=name, **kwargs
+        )
+        dense.build((None, None, input_dim))
+        return dense
 
     def call(self, tokens, token_mask=None, training=None):
+        def attend(normal):
+            return self.attention(normal, context_mask=token_mask)
+
+        return self._transform(tokens, attend, training)
+
+    def _transform(self, tokens, attend, training):
+        """The block, with `attend` for what mixes its normalised tokens."""
         noise = [None, None]
         if self.dropout_rate and training:
             # Drawn here: a recomputed block is to see the same noise.
@@ -103,12 +149,14 @@ class TransformerBlock(keras.layers.Layer):
             return x if noise is None else x * noise
 
         def block(tokens):
-            x = self.attention(
-                self.attention_norm(tokens), context_mask=token_mask
-            )
+            x = attend(self.attention_norm(tokens))
             tokens = tokens + drop(x, noise[0])
-            x = gelu(self.mlp_intermediate(self.mlp_norm(tokens)))
-            return tokens + drop(self.mlp_output(x), noise[1])
+            x = self.mlp_intermediate(self.mlp_norm(tokens))
+            x = self.mlp_output(activate(x, self.activation))
+            if self.adapter_dim is not None:
+                low = activate(self.adapter_down(x), "gelu")
+                x = x + self.adapter_up(low)
+            return tokens + drop(x, noise[1])
 
         if self.remat and training:
             block = keras.remat(block)
@@ -123,6 +171,7 @@ class TransformerBlock(keras.layers.Layer):
             {
                 "num_heads": self.num_heads,
                 "intermediate_dim": self.intermediate_dim,
+                "activation": self.activation,
                 "dropout_rate": self.dropout_rate,
                 "layer_norm_epsilon": self.layer_norm_epsilon,
                 "remat": self.remat,

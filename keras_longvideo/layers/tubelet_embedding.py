@@ -1,22 +1,27 @@
 """From pixels to tokens: tubelets, their projection and their positions."""
 
+import math
+
 import keras
 from keras import ops
 
+from keras_longvideo.layers.video_embedding import VideoEmbedding
 from keras_longvideo.ops import gather_tokens
 from keras_longvideo.ops import interpolate_positions
 from keras_longvideo.ops import repeat_last_frame
 from keras_longvideo.ops import split_into_tubelets
 
+POSITIONS = ("separate", "joint", "space")
+
 
 @keras.saving.register_keras_serializable(package="keras_longvideo")
-class TubeletEmbedding(keras.layers.Layer):
+class TubeletEmbedding(VideoEmbedding):
     """Cuts videos into tubelets and embeds each as a token.
 
-    A token is `kernel . tubelet + bias + time_position + space_position`: a
-    3-D convolution whose stride is its kernel, plus learned positions that are
-    interpolated to other frame counts and picture sizes. A single frame is an
-    image: it has a 2-D kernel and bias of its own, and no time position.
+    A token is `kernel . tubelet + bias + position`: a 3-D convolution whose
+    stride is its kernel, plus learned positions that are interpolated to other
+    frame counts and picture sizes. A single frame is an image: it has a 2-D
+    kernel and bias of its own, and no time position.
 
     With `masking`, tubelets are chosen **before** they are converted to float
     and projected, so that compute and memory follow the kept ones.
@@ -29,11 +34,17 @@ class TubeletEmbedding(keras.layers.Layer):
         image_size: tuple of ints `(height, width)` that the space positions
             are learned for.
         num_channels: int. Defaults to `3`.
-        scale: float. uint8 pixels are embedded as `pixel * scale + offset`.
-            Defaults to `1 / 127.5`.
-        offset: float. Defaults to `-1.0`; with the default scale, pixels lie
-            between -1 and 1.
+        scale: float, or a tuple of one for each channel. uint8 pixels are
+            embedded as `pixel * scale + offset`. Defaults to `1 / 127.5`.
+        offset: float, or a tuple of one for each channel. Defaults to `-1.0`;
+            with the default scale, pixels lie between -1 and 1.
         masking: `keras_longvideo.layers.TokenMasking` or None.
+        positions: `"separate"`, a table of times and one of places, which add
+            up; `"joint"`, a table of all tubelets, as ViViT; or `"space"`, of
+            places alone. Defaults to `"separate"`.
+        by_frame: bool. Whether tokens keep an axis of times, for layers that
+            work on each frame. Positions in time then start at zero, so that
+            at first a frame is embedded as an image. Defaults to `False`.
         **kwargs: other arguments of `keras.layers.Layer`.
 
     Call arguments:
@@ -47,8 +58,9 @@ class TubeletEmbedding(keras.layers.Layer):
         training: bool.
 
     Returns:
-        A tuple of the tokens, of shape `(batch, tokens, hidden_dim)`, and a
-        bool mask of shape `(batch, tokens)` that is `False` for tokens of
+        A tuple of the tokens, of shape `(batch, tokens, hidden_dim)`, or
+        `(batch, times, places, hidden_dim)` with `by_frame`; and a bool mask
+        of that shape without `hidden_dim`, which is `False` for tokens of
         padding alone, or `None` without a `frame_mask`.
 
     Raises:
@@ -83,63 +95,75 @@ class TubeletEmbedding(keras.layers.Layer):
         scale=1 / 127.5,
         offset=-1.0,
         masking=None,
+        positions="separate",
+        by_frame=False,
         **kwargs,
     ):
-        super().__init__(**kwargs)
-        self.hidden_dim = hidden_dim
+        super().__init__(
+            hidden_dim, num_channels, scale, offset, masking, **kwargs
+        )
+        if positions not in POSITIONS:
+            raise ValueError(
+                f"`positions` must be one of {POSITIONS}. "
+                f"Received: positions={positions!r}"
+            )
+        if by_frame and masking is not None and masking.mode == "random":
+            raise ValueError(
+                "With `by_frame`, `masking` must keep as many tokens at every "
+                "time: its mode must be 'tube' or 'frame'. "
+                f"Received: mode={masking.mode!r}"
+            )
         self.tubelet_size = tuple(tubelet_size)
         self.num_frames = num_frames
         self.image_size = tuple(image_size)
-        self.num_channels = num_channels
-        self.scale = scale
-        self.offset = offset
-        self.masking = masking
+        self.positions = positions
+        self.by_frame = by_frame
         # Grid of the learned positions: (times, rows, columns).
-        self.grid = self._grid_of((num_frames, *image_size))
+        self.grid = self.grid_of(num_frames, *image_size)
 
     def build(self, pixel_values_shape, frame_mask_shape=None):
         t, h, w = self.tubelet_size
         times, rows, columns = self.grid
-        patch = (h, w, self.num_channels)
 
-        def add(name, shape, initializer):
+        def add(name, *shape, initializer):
             return self.add_weight(
-                name=name, shape=shape, initializer=initializer
+                name=name,
+                shape=(*shape, self.hidden_dim),
+                initializer=initializer,
             )
 
-        # A fresh initializer a weight: Keras's keep their seed.
-        def normal():
-            return keras.initializers.TruncatedNormal(stddev=0.02)
-
-        self.kernel = add("kernel", (t, *patch, self.hidden_dim), normal())
-        self.bias = add("bias", (self.hidden_dim,), "zeros")
+        self.kernel = self._add_kernel("kernel", (t, h, w))
+        self.bias = add("bias", initializer="zeros")
         if t > 1:
-            self.image_kernel = add(
-                "image_kernel", (1, *patch, self.hidden_dim), normal()
+            self.image_kernel = self._add_kernel("image_kernel", (1, h, w))
+            self.image_bias = add("image_bias", initializer="zeros")
+        if self.positions == "joint":
+            self.joint_positions = add(
+                "joint_positions",
+                *(times, rows, columns),
+                initializer=self._normal(),
             )
-            self.image_bias = add("image_bias", (self.hidden_dim,), "zeros")
-        self.time_positions = add(
-            "time_positions", (times, self.hidden_dim), normal()
-        )
+            return
+        if self.positions == "separate":
+            self.time_positions = add(
+                "time_positions",
+                times,
+                initializer="zeros" if self.by_frame else self._normal(),
+            )
         self.space_positions = add(
-            "space_positions", (rows, columns, self.hidden_dim), normal()
+            "space_positions", rows, columns, initializer=self._normal()
         )
 
     def call(self, pixel_values, frame_mask=None, training=None):
-        self._check(pixel_values, frame_mask)
-        is_image = pixel_values.shape[1] == 1 and self.tubelet_size[0] > 1
-        tubelet_size = (1, *self.tubelet_size[1:])
+        self._check_pixels(pixel_values, frame_mask)
+        num_frames, height, width = pixel_values.shape[1:4]
+        grid = self.grid_of(num_frames, height, width)
+        is_image = num_frames == 1 and self.tubelet_size[0] > 1
+        tubelet_size = self.tubelet_size
         kernel, bias = self.kernel, self.bias
         if is_image:
+            tubelet_size = (1, *self.tubelet_size[1:])
             kernel, bias = self.image_kernel, self.image_bias
-        else:
-            tubelet_size = self.tubelet_size
-        grid = tuple(
-            pixels // size
-            for pixels, size in zip(
-                pixel_values.shape[1:4], tubelet_size, strict=True
-            )
-        )
         tubelets = split_into_tubelets(pixel_values, tubelet_size)
 
         token_mask = None
@@ -165,97 +189,97 @@ class TubeletEmbedding(keras.layers.Layer):
             tubelets = repeat_last_frame(tubelets, frame_mask)
 
         tokens = self._project(tubelets, kernel, bias)
-        return self._add_positions(tokens, grid, indices, is_image), token_mask
-
-    def _project(self, tubelets, kernel, bias):
-        if _is_uint8(tubelets):
-            # In float32: bfloat16 would round `scale` by up to 0.4 %.
-            tubelets = ops.cast(tubelets, "float32") * self.scale + self.offset
-        tubelets = ops.cast(tubelets, self.compute_dtype)
-        kernel = ops.reshape(kernel, (tubelets.shape[2], self.hidden_dim))
-        return ops.matmul(tubelets, kernel) + bias
+        tokens = self._add_positions(tokens, grid, indices, is_image)
+        if self.by_frame:
+            places = tokens.shape[1] // grid[0]
+            tokens = ops.reshape(tokens, (-1, grid[0], places, self.hidden_dim))
+            if token_mask is not None:
+                token_mask = ops.reshape(token_mask, (-1, *tokens.shape[1:3]))
+        return tokens, token_mask
 
     def _add_positions(self, tokens, grid, indices, is_image):
         times, rows, columns = grid
         places = rows * columns
+        if self.positions == "joint":
+            table = interpolate_positions(self.joint_positions, grid)
+            table = ops.reshape(table, (times * places, self.hidden_dim))
+            table = ops.cast(table, self.compute_dtype)
+            if indices is None:
+                return tokens + table
+            return tokens + ops.take(table, indices, axis=0)
         space = interpolate_positions(self.space_positions, (rows, columns))
         space = ops.reshape(space, (places, self.hidden_dim))
-        time = interpolate_positions(self.time_positions, (times,))
-        space, time = (ops.cast(x, self.compute_dtype) for x in (space, time))
+        space = ops.cast(space, self.compute_dtype)
+        time = None
+        if self.positions == "separate" and not is_image:
+            time = interpolate_positions(self.time_positions, (times,))
+            time = ops.cast(time, self.compute_dtype)
         if indices is not None:
             tokens = tokens + ops.take(space, indices % places, axis=0)
-            if not is_image:
+            if time is not None:
                 tokens = tokens + ops.take(time, indices // places, axis=0)
             return tokens
         # Added axis by axis: a table of all positions is never laid out.
         tokens = ops.reshape(tokens, (-1, times, places, self.hidden_dim))
         tokens = tokens + space
-        if not is_image:
+        if time is not None:
             tokens = tokens + time[:, None, :]
         return ops.reshape(tokens, (-1, times * places, self.hidden_dim))
 
-    def _grid_of(self, size):
-        """Tubelets along (frames, height, width), or what is wrong."""
+    def grid_of(self, num_frames, height, width):
+        """Tubelets of a clip.
+
+        Args:
+            num_frames: int. Frames of the clip.
+            height: int. Height of its pictures, in pixels.
+            width: int. Width of its pictures, in pixels.
+
+        Returns:
+            A tuple of ints `(times, rows, columns)`.
+
+        Raises:
+            ValueError: if tubelets do not divide the clip; the message says
+                what would fit.
+        """
+        t, *picture = self.tubelet_size
+        # A single frame is an image, whatever the frames of a tubelet.
+        tubelet = (1 if num_frames == 1 else t, *picture)
         names = ("number of frames", "height", "width")
-        for name, pixels, tubelet in zip(
-            names, size, self.tubelet_size, strict=True
-        ):
-            if pixels < 1 or pixels % tubelet:
-                below = pixels // tubelet * tubelet
-                fitting = [n for n in (below, below + tubelet) if n > 0]
-                if name == "number of frames" and tubelet > 1:
+        size = (num_frames, height, width)
+        for name, pixels, step in zip(names, size, tubelet, strict=True):
+            if pixels < 1 or pixels % step:
+                below = pixels // step * step
+                fitting = [n for n in (below, below + step) if n > 0]
+                if name == "number of frames" and t > 1:
                     fitting.append("1 (an image)")
                 fitting = " or ".join(map(str, fitting))
                 raise ValueError(
-                    f"The {name} must be a multiple of {tubelet}, as tubelets "
+                    f"The {name} must be a multiple of {step}, as tubelets "
                     f"are {self.tubelet_size} (frames, height, width). "
                     f"Received: {name} {pixels}; {fitting} would fit."
                 )
-        return tuple(
-            pixels // tubelet
-            for pixels, tubelet in zip(size, self.tubelet_size, strict=True)
-        )
+        return tuple(p // step for p, step in zip(size, tubelet, strict=True))
 
-    def _check(self, pixel_values, frame_mask):
-        shape = tuple(pixel_values.shape)
-        if len(shape) != 5 or shape[-1] != self.num_channels:
-            raise ValueError(
-                "`pixel_values` must have shape (batch, frames, height, "
-                f"width, {self.num_channels}). "
-                f"Received: pixel_values.shape={shape}"
-            )
-        if None in shape[1:]:
-            raise ValueError(
-                "`pixel_values` must have static frames, height and width: "
-                "give the tf.data pipeline's batches a set shape, or run "
-                f"eagerly. Received: pixel_values.shape={shape}"
-            )
-        dtype = keras.backend.standardize_dtype(pixel_values.dtype)
-        if dtype != "uint8" and "float" not in dtype:
-            raise ValueError(
-                "`pixel_values` must be uint8 (raw pixels) or float (scaled "
-                f"already). Received: pixel_values.dtype={dtype}"
-            )
-        is_image = shape[1] == 1
-        self._grid_of(
-            (self.tubelet_size[0] if is_image else shape[1], *shape[2:4])
-        )
-        if frame_mask is not None and (
-            len(frame_mask.shape) != 2 or frame_mask.shape[1] != shape[1]
-        ):
-            raise ValueError(
-                f"`frame_mask` must have shape (batch, frames) = ({shape[0]}, "
-                f"{shape[1]}). Received: "
-                f"frame_mask.shape={tuple(frame_mask.shape)}"
-            )
+    def count_tokens(self, num_frames, height, width):
+        """How many tokens a clip has, none of them dropped.
+
+        Args:
+            num_frames: int. Frames of the clip.
+            height: int. Height of its pictures, in pixels.
+            width: int. Width of its pictures, in pixels.
+
+        Returns:
+            An int.
+        """
+        return math.prod(self.grid_of(num_frames, height, width))
 
     def compute_output_spec(self, pixel_values, frame_mask=None, **kwargs):
-        batch = pixel_values.shape[0]
+        axes = (pixel_values.shape[0], *([None] * (1 + self.by_frame)))
         token_mask = None
         if frame_mask is not None:
-            token_mask = keras.KerasTensor((batch, None), dtype="bool")
+            token_mask = keras.KerasTensor(axes, dtype="bool")
         tokens = keras.KerasTensor(
-            (batch, None, self.hidden_dim), dtype=self.compute_dtype
+            (*axes, self.hidden_dim), dtype=self.compute_dtype
         )
         return tokens, token_mask
 
@@ -263,26 +287,11 @@ class TubeletEmbedding(keras.layers.Layer):
         config = super().get_config()
         config.update(
             {
-                "hidden_dim": self.hidden_dim,
                 "tubelet_size": self.tubelet_size,
                 "num_frames": self.num_frames,
                 "image_size": self.image_size,
-                "num_channels": self.num_channels,
-                "scale": self.scale,
-                "offset": self.offset,
-                "masking": keras.saving.serialize_keras_object(self.masking),
+                "positions": self.positions,
+                "by_frame": self.by_frame,
             }
         )
         return config
-
-    @classmethod
-    def from_config(cls, config):
-        config = dict(config)
-        config["masking"] = keras.saving.deserialize_keras_object(
-            config["masking"]
-        )
-        return cls(**config)
-
-
-def _is_uint8(x):
-    return keras.backend.standardize_dtype(x.dtype) == "uint8"

@@ -18,6 +18,7 @@ from keras_longvideo.models.processes import own_share
 from keras_longvideo.models.processes import returns_whole_outputs
 from keras_longvideo.models.processes import whole_weights
 from keras_longvideo.models.video_model import takes_videos
+from keras_longvideo.models.vivit.transfer import load_saved_weights
 from keras_longvideo.models.vivit.vivit_backbone import ViViTBackbone
 
 
@@ -89,7 +90,11 @@ class VideoTask(Task):
             if task.preprocessor is not None and "preprocessor" not in own:
                 task.preprocessor.load_preset_assets(str(preset.directory))
             if load_weights:
-                task.backbone.load_weights(preset.weights("model"))
+                load_saved_weights(
+                    task.backbone,
+                    preset.backbone["config"],
+                    preset.weights("model"),
+                )
         # A head of another size starts afresh, as in KerasHub.
         if is_this_task and load_weights and "num_classes" not in own:
             task.load_task_weights(preset.weights("task"))

@@ -5,8 +5,9 @@ from keras_longvideo.ops.attention import dot_product_attention
 from keras_longvideo.ops.attention import set_attention_implementation
 from keras_longvideo.ops.contrastive import nce_loss
 from keras_longvideo.ops.contrastive import sigmoid_loss
+from keras_longvideo.ops.per_token import activate
+from keras_longvideo.ops.per_token import check_activation
 from keras_longvideo.ops.per_token import dense
-from keras_longvideo.ops.per_token import gelu
 from keras_longvideo.ops.per_token import layer_normalization
 from keras_longvideo.ops.positions import interpolate_positions
 from keras_longvideo.ops.positions import interpolation_matrix
@@ -16,11 +17,12 @@ from keras_longvideo.ops.tokens import repeat_last_frame
 from keras_longvideo.ops.tokens import split_into_tubelets
 
 __all__ = [
+    "activate",
     "attention_implementation",
+    "check_activation",
     "dense",
     "dot_product_attention",
     "gather_tokens",
-    "gelu",
     "interpolate_positions",
     "interpolation_matrix",
     "keep_indices",

@@ -38,11 +38,15 @@ def dense(inputs, kernel, bias):
     return ops.tensordot(inputs, kernel, axes=axes) + bias
 
 
-def gelu(inputs):
-    """Gaussian error linear unit, exact: `x * (1 + erf(x / sqrt(2))) / 2`.
+def activate(inputs, activation="gelu"):
+    """The activations of published vision transformers.
 
     Args:
         inputs: float tensor of any shape.
+        activation: `"gelu"`, exact: `x * (1 + erf(x / sqrt(2))) / 2`, as ViT;
+            `"gelu_approximate"`, by a hyperbolic tangent, as SigLIP; or
+            `"quick_gelu"`, `x * sigmoid(1.702 * x)`, as CLIP. Defaults to
+            `"gelu"`.
 
     Returns:
         A tensor of the same shape and dtype.
@@ -50,17 +54,44 @@ def gelu(inputs):
     Example:
 
     ```python
-    from keras_longvideo.ops import gelu
+    from keras_longvideo.ops import activate
 
-    gelu([[-1.0, 0.0, 1.0]])  # [[-0.1587, 0.0, 0.8413]]
+    activate([[-1.0, 0.0, 1.0]])  # [[-0.1587, 0.0, 0.8413]]
     ```
     """
     inputs = ops.convert_to_tensor(inputs)
+    return _ACTIVATIONS[activation](inputs)
+
+
+def check_activation(activation):
+    """Refuses what `activate` does not know.
+
+    Args:
+        activation: what a user gave.
+
+    Raises:
+        ValueError: if it is no name of an activation.
+    """
+    if activation not in _ACTIVATIONS:
+        raise ValueError(
+            f"`activation` must be one of {sorted(_ACTIVATIONS)}. "
+            f"Received: activation={activation!r}"
+        )
+
+
+def _gelu(x):
     if keras.backend.backend() == "jax":
         from keras_longvideo.ops import per_token_jax
 
-        return per_token_jax.gelu(inputs)
-    return ops.gelu(inputs, approximate=False)
+        return per_token_jax.gelu(x)
+    return ops.gelu(x, approximate=False)
+
+
+_ACTIVATIONS = {
+    "gelu": _gelu,
+    "gelu_approximate": lambda x: ops.gelu(x, approximate=True),
+    "quick_gelu": lambda x: x * ops.sigmoid(1.702 * x),
+}
 
 
 def layer_normalization(inputs, scale, bias, epsilon):

@@ -29,7 +29,7 @@ CASES = {
     "dense": (ops.dense, dense, [(2, 5, 4), (4, 3), (3,)]),
     "dense_to_heads": (ops.dense, dense, [(2, 5, 4), (4, 3, 2), (3, 2)]),
     "dense_of_heads": (ops.dense, dense, [(2, 5, 3, 2), (3, 2, 4), (4,)]),
-    "gelu": (ops.gelu, gelu, [(2, 5, 4)]),
+    "gelu": (ops.activate, gelu, [(2, 5, 4)]),
     "layer_normalization": (
         lambda *x: ops.layer_normalization(*x, 1e-6),
         layer_normalization,

@@ -1,13 +1,22 @@
 """The video encoder."""
 
+import dataclasses
+
 import keras
 from keras_hub.models import Backbone
 
+from keras_longvideo.layers import TUBEVIT
 from keras_longvideo.layers import AttentionPooling
+from keras_longvideo.layers import FactorizedBlock
+from keras_longvideo.layers import FrameBlock
+from keras_longvideo.layers import FramePooling
 from keras_longvideo.layers import LayerNormalization
 from keras_longvideo.layers import MeanPooling
+from keras_longvideo.layers import PrefixTokens
 from keras_longvideo.layers import TokenMasking
+from keras_longvideo.layers import TokenPooling
 from keras_longvideo.layers import TransformerBlock
+from keras_longvideo.layers import TubeEmbedding
 from keras_longvideo.layers import TubeletEmbedding
 from keras_longvideo.models.keeps_weights import keeps_weights
 from keras_longvideo.models.layout_map import layout_map
@@ -21,8 +30,23 @@ from keras_longvideo.models.processes import returns_whole_outputs
 from keras_longvideo.models.processes import whole_weights
 from keras_longvideo.models.video_model import takes_videos
 from keras_longvideo.models.video_model import video_inputs
+from keras_longvideo.models.vivit import adaptation
+from keras_longvideo.models.vivit.transfer import load_saved_weights
 
-POOLINGS = ("mean", "attention")
+# The block of each kind of attention, and how it drops tokens unless told
+# otherwise: frames need equally many, and attention over time the same places.
+BLOCKS = {
+    "joint": TransformerBlock,
+    "factorized": FactorizedBlock,
+    "frame": FrameBlock,
+}
+MASK_MODES = {
+    "joint": ("random", "tube", "frame"),
+    "factorized": ("tube",),
+    "frame": ("frame", "tube"),
+}
+POOLINGS = ("mean", "attention", "map", "token")
+TIME_POOLINGS = ("mean", "attention")
 
 
 @keras.saving.register_keras_serializable(package="keras_longvideo")
@@ -30,11 +54,12 @@ POOLINGS = ("mean", "attention")
 @returns_whole_outputs
 @takes_videos
 class ViViTBackbone(Backbone):
-    """A video vision transformer with joint space-time attention.
+    """A video vision transformer.
 
     One encoder for images, short clips and long videos: the video is cut into
     tubelets, each becomes a token, and in every layer every token attends to
-    every other. `num_frames` and `image_shape` are what its positions are
+    every other (or to its frame, or to its frame and over time: `attention`).
+    `num_frames` and `image_shape` are what its positions are
     learned for; it takes any other number of frames and picture size that the
     tubelets divide, with interpolated positions.
 
@@ -46,12 +71,47 @@ class ViViTBackbone(Backbone):
         num_layers: int. Transformer blocks.
         num_heads: int. Attention heads of a block.
         intermediate_dim: int. Width of the feed-forward layers.
-        pooling: `"mean"` over all tokens, or `"attention"` of a learned query.
-            Defaults to `"mean"`, as the LongViViT paper.
+        attention: what a token attends to. `"joint"`: every other token of the
+            video. `"frame"`: those of its frame (ImageViT; `tubelet_size` then
+            usually has one frame, and the clip's frames are pooled at the
+            end). `"factorized"`: those of its frame and, behind a gate that
+            starts closed, those of its place in other frames (see
+            `keras_longvideo.layers.FactorizedBlock`). Defaults to `"joint"`.
+        tubes: tuple of `keras_longvideo.layers.Tube`, sparse tubes of several
+            shapes in place of tubelets; `"tubevit"` names TubeViT's. With
+            joint attention only. Defaults to `None`: tubelets.
+        positions: `"separate"`, learned positions in time and in space, which
+            add up; or `"joint"`, one for each tubelet, as ViViT's published
+            weights have. Frame-level encoders have none in time, and tubes
+            have fixed ones. Defaults to `"separate"`.
+        num_prefix_tokens: int. Learned tokens before those of the video, or
+            of each frame where `attention` is not joint, such as a class
+            token. Defaults to `0`.
+        activation: string, of the feed-forward layers; see
+            `keras_longvideo.ops.activate`. Defaults to `"gelu"`, as ViT.
+        embedding_norm: bool. Whether tokens are normalised before the first
+            block, as CLIP. Defaults to `False`.
+        pooling: `"mean"` over all tokens but prefix tokens; `"attention"` of a
+            learned query; `"map"`, the same with a feed-forward layer behind
+            it, as SigLIP; or `"token"`, the first prefix token. Of each frame,
+            where `attention` is not joint. Defaults to `"mean"`, as the
+            LongViViT paper.
+        time_pooling: `"mean"` or `"attention"`, over what comes of the frames
+            where `attention` is not joint. Defaults to `"mean"`.
+        norm_after_pooling: bool. Whether the final norm is that of the pooled
+            output, not of the tokens, as VideoMAE's classifiers. Defaults to
+            `False`.
+        adapter_dim: int or None. Width of adapters, as `adapt` adds them; such
+            an encoder is adapted so at once. Defaults to `None`: none.
+        lora_rank: int or None. Rank of low-rank updates, as `adapt` adds them;
+            such an encoder is adapted so at once. Defaults to `None`: none.
         mask_rate: float in `[0, 1)`. Share of the tubelets dropped in
             training. Defaults to `0.0`; the paper trains with up to `0.75`.
-        mask_mode: `"random"` or `"tube"` (the same places in all frames); see
-            `keras_longvideo.layers.TokenMasking`. Defaults to `"random"`.
+        mask_mode: `"random"`; `"tube"`, the same places in all frames; or
+            `"frame"`, as many in each frame: see
+            `keras_longvideo.layers.TokenMasking`. Frame-level encoders take
+            `"frame"` or `"tube"`, factorised ones `"tube"`, tubes `"random"`.
+            Defaults to `None`, the first of these that fits.
         mask_at_inference: bool. Whether to drop tubelets outside of training
             too. Defaults to `False`.
         dropout_rate: float. Defaults to `0.0`.
@@ -60,9 +120,9 @@ class ViViTBackbone(Backbone):
             its input, and computes the rest again in the backward pass: less
             memory, the same numbers, one more forward pass. Defaults to
             `False`.
-        scale: float. uint8 pixels enter as `pixel * scale + offset`. Defaults
-            to `1 / 127.5`.
-        offset: float. Defaults to `-1.0`.
+        scale: float, or a tuple of one for each channel. uint8 pixels enter
+            as `pixel * scale + offset`. Defaults to `1 / 127.5`.
+        offset: float, or a tuple of one for each channel. Defaults to `-1.0`.
         dtype: string or `keras.DTypePolicy`. Dtype of computations and
             weights; softmax and means are in float32 whatever it is.
         **kwargs: `name` and `trainable`.
@@ -78,8 +138,9 @@ class ViViTBackbone(Backbone):
 
     Returns:
         A dict: `"sequence_output"` of shape `(batch, tokens, hidden_dim)`, by
-        time, then row, then column (tokens of padding hold nothing of use),
-        and `"pooled_output"` of shape `(batch, hidden_dim)`.
+        time, then row, then column (tokens of padding hold nothing of use;
+        prefix tokens come first, of all or of each frame), and
+        `"pooled_output"` of shape `(batch, hidden_dim)`.
 
     Raises:
         ValueError: if an input does not fit; the message says what would.
@@ -115,9 +176,19 @@ class ViViTBackbone(Backbone):
         num_layers,
         num_heads,
         intermediate_dim,
+        attention="joint",
+        tubes=None,
+        positions="separate",
+        num_prefix_tokens=0,
+        activation="gelu",
+        embedding_norm=False,
         pooling="mean",
+        time_pooling="mean",
+        norm_after_pooling=False,
+        adapter_dim=None,
+        lora_rank=None,
         mask_rate=0.0,
-        mask_mode="random",
+        mask_mode=None,
         mask_at_inference=False,
         dropout_rate=0.0,
         layer_norm_epsilon=1e-6,
@@ -127,35 +198,68 @@ class ViViTBackbone(Backbone):
         dtype=None,
         **kwargs,
     ):
-        _check_arguments(image_shape, tubelet_size, pooling)
-        height, width, channels = image_shape
+        _check_arguments(
+            image_shape=image_shape,
+            tubelet_size=tubelet_size,
+            attention=attention,
+            tubes=tubes,
+            positions=positions,
+            num_prefix_tokens=num_prefix_tokens,
+            pooling=pooling,
+            time_pooling=time_pooling,
+            mask_mode=mask_mode,
+        )
+        by_frame = attention != "joint"
 
         # === Layers ===
         masking = None
         if mask_rate:
             masking = TokenMasking(
                 mask_rate,
-                mode=mask_mode,
+                mode=mask_mode or MASK_MODES[attention][0],
                 at_inference=mask_at_inference,
                 dtype=dtype,
                 name="token_masking",
             )
-        self.embedding = TubeletEmbedding(
-            hidden_dim,
-            tubelet_size,
-            num_frames,
-            (height, width),
-            num_channels=channels,
-            scale=scale,
-            offset=offset,
-            masking=masking,
-            dtype=dtype,
-            name="embedding",
-        )
+        pixels = {
+            "num_channels": image_shape[2],
+            "scale": scale,
+            "offset": offset,
+            "masking": masking,
+            "dtype": dtype,
+            "name": "embedding",
+        }
+        if tubes is not None:
+            tubes = TUBEVIT if tubes == "tubevit" else tubes
+            self.embedding = TubeEmbedding(hidden_dim, tubes, **pixels)
+            tubes = [dataclasses.asdict(t) for t in self.embedding.tubes]
+        else:
+            self.embedding = TubeletEmbedding(
+                hidden_dim,
+                tubelet_size,
+                num_frames,
+                image_shape[:2],
+                positions="space" if attention == "frame" else positions,
+                by_frame=by_frame,
+                **pixels,
+            )
+
+        def norm(name):
+            return LayerNormalization(
+                epsilon=layer_norm_epsilon, dtype=dtype, name=name
+            )
+
+        self.prefix_tokens = None
+        if num_prefix_tokens:
+            self.prefix_tokens = PrefixTokens(
+                num_prefix_tokens, dtype=dtype, name="prefix_tokens"
+            )
+        self.embedding_norm = norm("embedding_norm") if embedding_norm else None
         self.transformer_layers = [
-            TransformerBlock(
+            BLOCKS[attention](
                 num_heads,
                 intermediate_dim,
+                activation=activation,
                 dropout_rate=dropout_rate,
                 layer_norm_epsilon=layer_norm_epsilon,
                 remat=remat,
@@ -164,29 +268,52 @@ class ViViTBackbone(Backbone):
             )
             for i in range(num_layers)
         ]
-        self.output_norm = LayerNormalization(
-            epsilon=layer_norm_epsilon, dtype=dtype, name="output_norm"
-        )
-        if pooling == "mean":
-            self.pooler = MeanPooling(dtype=dtype, name="pooler")
-        else:
-            self.pooler = AttentionPooling(
-                num_heads, dtype=dtype, name="pooler"
+        self.output_norm = norm("output_norm")
+
+        def pooler(kind, name, num_skipped=0):
+            if kind == "mean":
+                return MeanPooling(num_skipped, dtype=dtype, name=name)
+            if kind == "token":
+                return TokenPooling(dtype=dtype, name=name)
+            return AttentionPooling(
+                num_heads,
+                intermediate_dim if kind == "map" else None,
+                activation=activation,
+                layer_norm_epsilon=layer_norm_epsilon,
+                dtype=dtype,
+                name=name,
             )
 
+        if by_frame:
+            self.pooler = FramePooling(
+                pooler(pooling, "space_pooler", num_prefix_tokens),
+                pooler(time_pooling, "time_pooler"),
+                dtype=dtype,
+                name="pooler",
+            )
+        else:
+            self.pooler = pooler(pooling, "pooler", num_prefix_tokens)
+
         # === Functional Model ===
-        inputs = video_inputs(channels)
+        inputs = video_inputs(image_shape[2])
         # Without a frame mask the token mask is None all the way through.
         x, token_mask = self.embedding(
             inputs["pixel_values"], frame_mask=inputs["frame_mask"]
         )
+        if self.prefix_tokens is not None:
+            x, token_mask = self.prefix_tokens(x, token_mask=token_mask)
+        if self.embedding_norm is not None:
+            x = self.embedding_norm(x)
         for layer in self.transformer_layers:
             x = layer(x, token_mask=token_mask)
-        x = self.output_norm(x)
-        outputs = {
-            "sequence_output": x,
-            "pooled_output": self.pooler(x, token_mask=token_mask),
-        }
+        if not norm_after_pooling:
+            x = self.output_norm(x)
+        pooled = self.pooler(x, token_mask=token_mask)
+        if norm_after_pooling:
+            pooled = self.output_norm(pooled)
+        if by_frame:
+            x = keras.layers.Reshape((-1, hidden_dim), name="frames")(x)
+        outputs = {"sequence_output": x, "pooled_output": pooled}
         super().__init__(inputs=inputs, outputs=outputs, dtype=dtype, **kwargs)
 
         # === Config ===
@@ -197,7 +324,16 @@ class ViViTBackbone(Backbone):
         self.num_layers = num_layers
         self.num_heads = num_heads
         self.intermediate_dim = intermediate_dim
+        self.attention = attention
+        self.tubes = tubes
+        self.positions = positions
+        self.num_prefix_tokens = num_prefix_tokens
+        self.activation = activation
         self.pooling = pooling
+        self.time_pooling = time_pooling
+        self.norm_after_pooling = norm_after_pooling
+        self.adapter_dim = None
+        self.lora_rank = None
         self.mask_rate = mask_rate
         self.mask_mode = mask_mode
         self.mask_at_inference = mask_at_inference
@@ -206,6 +342,10 @@ class ViViTBackbone(Backbone):
         self.remat = remat
         self.scale = scale
         self.offset = offset
+        if adapter_dim is not None:
+            self.adapt(adapter_dim=adapter_dim)
+        if lora_rank is not None:
+            self.adapt(lora_rank=lora_rank)
 
     @classmethod
     def from_preset(cls, preset, load_weights=True, **overrides):
@@ -218,7 +358,9 @@ class ViViTBackbone(Backbone):
             load_weights: bool. If `False`, weights are random.
             **overrides: arguments of this class in place of the preset's.
                 `dtype` defaults to Keras's global policy, not to the saved
-                one.
+                one. Weights are carried over to other frame counts, picture
+                sizes and kinds of attention: positions are interpolated, a
+                tubelet of more frames starts from one of fewer.
 
         Returns:
             A `ViViTBackbone`.
@@ -245,7 +387,9 @@ class ViViTBackbone(Backbone):
             {**config, "dtype": keras.dtype_policies.get(dtype)}
         )
         if load_weights:
-            backbone.load_weights(preset.weights("model"))
+            load_saved_weights(
+                backbone, preset.backbone["config"], preset.weights("model")
+            )
         return backbone
 
     @staticmethod
@@ -318,21 +462,40 @@ class ViViTBackbone(Backbone):
             vivit_layouts,
         )
 
-    def adapt(self, last_layers=None):
-        """Chooses what of the encoder training changes.
+    def adapt(
+        self,
+        last_layers=None,
+        adapter_dim=None,
+        lora_rank=None,
+        temporal_only=False,
+    ):
+        """Chooses what of the encoder training changes: one way, or all.
 
-        With its first layers frozen, an encoder keeps nothing of them for the
-        backward pass: their share of a training step's memory goes, and two
-        thirds of their compute. The LongViViT paper tunes the last 4 layers
-        from short to long video. Call it before `compile`.
+        The ways of the LongViViT paper. With its first layers frozen, an
+        encoder keeps nothing of them for the backward pass: their share of a
+        training step's memory goes, and two thirds of their compute. The other
+        ways train few weights, but pass through all layers. Call it before
+        `compile`; `summary()` then tells how many parameters are trained.
+        Adapters and LoRA become part of the encoder's config, and of its
+        presets.
 
         Args:
-            last_layers: int. How many transformer blocks to train, from the
-                last; the final norm and the pooling are trained with them, the
-                embedding is not. `None` trains everything.
+            last_layers: int. Trains the last transformer blocks, this many,
+                with the final norm and the pooling. The paper tunes the last 4
+                from short to long video.
+            adapter_dim: int. Adds an MLP of this width behind every
+                feed-forward layer, which at first changes nothing, and trains
+                these and the convolution that embeds patches.
+            lora_rank: int. Adds an update of this rank to every linear map of
+                attention and feed-forward, which at first is zero, and trains
+                these and the convolution that embeds patches.
+            temporal_only: bool. Trains attention over time and its gate, of an
+                encoder with factorised attention, and the convolution that
+                embeds patches. Defaults to `False`.
 
         Raises:
-            ValueError: if there are fewer layers.
+            ValueError: if there is more than one way, or it doesn't fit the
+                encoder.
 
         Example:
 
@@ -345,22 +508,24 @@ class ViViTBackbone(Backbone):
         backbone.adapt(last_layers=2)
         [layer.trainable for layer in backbone.transformer_layers]
         # [False, False, True, True]
+        backbone.adapt(lora_rank=4)
+        backbone.adapt()  # all of it
         ```
         """
-        if last_layers is None:
-            self.embedding.trainable = True
-            last_layers = self.num_layers
-        elif 0 <= last_layers <= self.num_layers:
-            self.embedding.trainable = False
-        else:
-            raise ValueError(
-                "`last_layers` must be None or an int from 0 to "
-                f"{self.num_layers}, the number of layers. "
-                f"Received: last_layers={last_layers}"
-            )
-        frozen = self.num_layers - last_layers
-        for i, layer in enumerate(self.transformer_layers):
-            layer.trainable = i >= frozen
+        adaptation.adapt(
+            self, last_layers, adapter_dim, lora_rank, temporal_only
+        )
+
+    def merge_lora(self):
+        """Adds the updates of LoRA to the weights that they update, for good.
+
+        The encoder computes the same as before, with one product fewer for
+        each map, and is saved without LoRA. Compile anew what is to be trained
+        further.
+        """
+        for dense in adaptation.maps(self):
+            dense.merge_lora()
+        self.lora_rank = None
 
     def save_to_preset(self, preset_dir, max_shard_size=10):
         """Saves the encoder as a preset: whole, or not at all.
@@ -389,7 +554,17 @@ class ViViTBackbone(Backbone):
                 "num_layers": self.num_layers,
                 "num_heads": self.num_heads,
                 "intermediate_dim": self.intermediate_dim,
+                "attention": self.attention,
+                "tubes": self.tubes,
+                "positions": self.positions,
+                "num_prefix_tokens": self.num_prefix_tokens,
+                "activation": self.activation,
+                "embedding_norm": self.embedding_norm is not None,
                 "pooling": self.pooling,
+                "time_pooling": self.time_pooling,
+                "norm_after_pooling": self.norm_after_pooling,
+                "adapter_dim": self.adapter_dim,
+                "lora_rank": self.lora_rank,
                 "mask_rate": self.mask_rate,
                 "mask_mode": self.mask_mode,
                 "mask_at_inference": self.mask_at_inference,
@@ -403,7 +578,17 @@ class ViViTBackbone(Backbone):
         return config
 
 
-def _check_arguments(image_shape, tubelet_size, pooling):
+def _check_arguments(
+    image_shape,
+    tubelet_size,
+    attention,
+    tubes,
+    positions,
+    num_prefix_tokens,
+    pooling,
+    time_pooling,
+    mask_mode,
+):
     for name, value, meaning in (
         ("image_shape", image_shape, "(height, width, channels)"),
         ("tubelet_size", tubelet_size, "(frames, height, width)"),
@@ -413,8 +598,31 @@ def _check_arguments(image_shape, tubelet_size, pooling):
                 f"`{name}` must be three ints {meaning}. "
                 f"Received: {name}={value}"
             )
-    if pooling not in POOLINGS:
+    for name, value, allowed in (
+        ("attention", attention, tuple(BLOCKS)),
+        ("positions", positions, ("separate", "joint")),
+        ("pooling", pooling, POOLINGS),
+        ("time_pooling", time_pooling, TIME_POOLINGS),
+    ):
+        if value not in allowed:
+            raise ValueError(
+                f"`{name}` must be one of {allowed}. Received: {name}={value!r}"
+            )
+    modes = MASK_MODES[attention] if tubes is None else ("random",)
+    if mask_mode not in (None, *modes):
         raise ValueError(
-            f"`pooling` must be one of {POOLINGS}. "
-            f"Received: pooling={pooling!r}"
+            f"`mask_mode` must be None or one of {modes} with "
+            f"attention={attention!r} and tubes={tubes!r}. "
+            f"Received: mask_mode={mask_mode!r}"
+        )
+    if attention != "joint" and (tubes is not None or positions == "joint"):
+        raise ValueError(
+            "`tubes` and joint `positions` need attention='joint': they have "
+            f"no frames. Received: attention={attention!r}, tubes={tubes!r}, "
+            f"positions={positions!r}"
+        )
+    if pooling == "token" and not num_prefix_tokens:
+        raise ValueError(
+            "`pooling='token'` needs a token: `num_prefix_tokens` of at least "
+            f"1. Received: num_prefix_tokens={num_prefix_tokens}"
         )
