@@ -55,7 +55,9 @@ class FactorizedBlock(FrameBlock):
         for over_time, over_space in zip(
             self.time_attention.weights, self.attention.weights, strict=True
         ):
-            over_time.assign(over_space)
+            # By way of numpy: on JAX two weights of one array are both gone
+            # once training gives it away.
+            over_time.assign(ops.convert_to_numpy(over_space))
         self.time_gate = self.add_weight(
             name="time_gate", shape=(), initializer="zeros"
         )

@@ -8,7 +8,8 @@ def changing_weights(layer):
     """Inside, a built layer may get further weights and sublayers.
 
     Keras locks what a built layer consists of, and has no public name for the
-    key: its own `enable_lora` uses this one.
+    key: its own `enable_lora` uses this one. Nor has it for the scope that
+    gives weights their paths.
 
     Args:
         layer: `keras.layers.Layer`.
@@ -16,7 +17,8 @@ def changing_weights(layer):
     was_locked = layer._tracker.locked
     layer._tracker.unlock()
     try:
-        yield
+        with layer._open_name_scope():
+            yield
     finally:
         if was_locked:
             layer._tracker.lock()

@@ -51,6 +51,14 @@ def test_tube_keeps_the_same_places_in_every_frame():
     assert (places[0, 0] != places[1, 0]).any()
 
 
+def test_frame_keeps_as_many_places_of_every_frame():
+    _, indices = draw(TokenMasking(0.6, mode="frame"))
+    places = indices.reshape(3, 4, 6) - 15 * np.arange(4)[:, None]
+    assert places.min() >= 0 and places.max() < 15
+    assert (np.diff(places, axis=2) > 0).all()
+    assert (places[:, 0] != places[:, 1]).any()
+
+
 def test_padding_goes_first():
     real = np.arange(60) < np.array([[40], [20], [60]])
     _, indices = draw(TokenMasking(0.5), token_mask=ops.convert_to_tensor(real))

@@ -158,6 +158,8 @@ def _fit(path, value, shape):
 
 def _plain(value):
     """Tuples and lists alike, as JSON reads them."""
+    if isinstance(value, dict):
+        return {name: _plain(x) for name, x in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(x) for x in value]
     return value

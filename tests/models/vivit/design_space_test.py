@@ -12,8 +12,8 @@ from keras_longvideo.models import VideoModel
 from keras_longvideo.models import ViViTBackbone
 
 CONFIG = {
-    "image_shape": (16, 16, 3),
-    "num_frames": 4,
+    "image_shape": (16, 32, 3),
+    "num_frames": 8,
     "hidden_dim": 12,
     "num_layers": 2,
     "num_heads": 2,
@@ -62,9 +62,9 @@ def make(**overrides):
     return ViViTBackbone(**{**CONFIG, "tubelet_size": (2, 8, 8), **overrides})
 
 
-def clips(frames=4, batch=2):
+def clips(frames=8, batch=2):
     rng = np.random.default_rng(0)
-    shape = (batch, frames, 16, 16, 3)
+    shape = (batch, frames, 16, 32, 3)
     return rng.integers(0, 256, size=shape).astype("uint8")
 
 
