@@ -5,12 +5,14 @@ from keras_longvideo.data.clips import decode_windows
 from keras_longvideo.data.clips import video_windows
 from keras_longvideo.data.manifest import read_manifest
 from keras_longvideo.data.manifest import write_manifest
+from keras_longvideo.data.mixing import mix_datasets
 from keras_longvideo.data.pipeline import video_text_dataset
 from keras_longvideo.data.rendering import render_videos
 
 __all__ = [
     "decode_videos",
     "decode_windows",
+    "mix_datasets",
     "read_manifest",
     "render_videos",
     "video_text_dataset",

@@ -17,6 +17,9 @@ def read_manifest(path, check_files=True):
     header with the columns `video` and `caption`. Rows of the same video are
     gathered, in order. Relative video paths start at the manifest's folder.
 
+    An image file is a video of one frame. It may stand under `video`, or
+    under `image` where there is no `video`.
+
     Args:
         path: Path of the manifest.
         check_files: Bool, whether to require that every video file exists.
@@ -48,6 +51,10 @@ def read_manifest(path, check_files=True):
     manifest = read_manifest("set.csv", check_files=False)
     assert len(manifest["videos"]) == 2
     assert manifest["captions"][0] == ["a cat sleeps", "a cat on a sofa"]
+
+    Path("images.jsonl").write_text('{"image": "a.jpg", "caption": "a cat"}')
+    images = read_manifest("images.jsonl", check_files=False)
+    assert Path(images["videos"][0]).name == "a.jpg"
     ```
     """
     path = Path(path)
@@ -170,17 +177,17 @@ def _read_jsonl(path):
                     f"'video' and 'caption'. Received: {row!r}"
                 )
             captions = row.get("captions", [row.get("caption")])
-            yield number, row.get("video"), captions
+            yield number, _file_of(row), captions
 
 
 def _read_csv(path):
     with open(path, encoding="utf-8-sig", newline="") as lines:
         rows = csv.DictReader(lines)
         columns = rows.fieldnames or ["video", "caption"]
-        if not {"video", "caption"} <= set(columns):
+        if "caption" not in columns or not {"video", "image"} & set(columns):
             raise ValueError(
-                f"{path} must have the columns 'video' and 'caption'. "
-                f"Received: {columns}"
+                f"{path} must have the columns 'video' and 'caption', or "
+                f"'image' and 'caption'. Received: {columns}"
             )
         for row in rows:
             if None in row:
@@ -189,13 +196,18 @@ def _read_csv(path):
                     "quote a caption that has commas in it. "
                     f"Received in excess: {row[None]}"
                 )
-            yield rows.line_num, row["video"], [row["caption"]]
+            yield rows.line_num, _file_of(row), [row["caption"]]
+
+
+def _file_of(row):
+    return row.get("video", row.get("image"))
 
 
 def _check_row(where, video, captions):
     if not isinstance(video, str) or not video.strip():
         raise ValueError(
-            f"{where}: 'video' must be the path of a video. Received: {video!r}"
+            f"{where}: 'video' must be the path of a video, or 'image' that "
+            f"of an image. Received: {video!r}"
         )
     if not isinstance(captions, list | tuple) or not captions:
         raise ValueError(

@@ -41,7 +41,8 @@ def video_text_dataset(
 
     Frames are sampled at `fps`, and evenly over the whole video where that
     would make more than `num_frames`. A video with fewer frames is padded at
-    the end with zeros.
+    the end with zeros. With `num_frames=1` the batches are of images: of image
+    files, and of one frame of each video.
 
     Args:
         manifest: Path of a manifest, or a dictionary as `read_manifest`

@@ -75,8 +75,9 @@ class VideoEmbedding(keras.layers.Layer):
         if None in shape[1:]:
             raise ValueError(
                 "`pixel_values` must have static frames, height and width: "
-                "give the tf.data pipeline's batches a set shape, or run "
-                f"eagerly. Received: pixel_values.shape={shape}"
+                "give the tf.data pipeline's batches a set shape, or compile "
+                "the model with `run_eagerly=True`. "
+                f"Received: pixel_values.shape={shape}"
             )
         dtype = keras.backend.standardize_dtype(pixel_values.dtype)
         if dtype != "uint8" and "float" not in dtype:

@@ -129,7 +129,8 @@ class VideoTask(Task):
             validation_data: as `x`, or a tuple `(x, y)` or
                 `(x, y, sample_weight)`.
             **kwargs: see `keras.Model.fit`. There is no `validation_split`;
-                pass `validation_data`.
+                pass `validation_data`. A dataset without end needs
+                `steps_per_epoch` or `validation_steps`.
 
         Returns:
             A `keras.callbacks.History`.
@@ -140,6 +141,8 @@ class VideoTask(Task):
                 "pass `validation_data`. Received: "
                 f"validation_split={kwargs['validation_split']}"
             )
+        _check_length(x, "steps_per_epoch", kwargs)
+        _check_length(validation_data, "validation_steps", kwargs)
         size = batch_size or 32
         if _is_dataset(x):
             x = own_share(x)
@@ -156,9 +159,11 @@ class VideoTask(Task):
                 *unpacked, size, shuffle=False, training=False
             )
         with warnings.catch_warnings(), feeding_own_share():
-            # Where all are videos, the path of images learns nothing.
+            # From videos the path of images learns nothing, and from images
+            # that of videos.
             warnings.filterwarnings(
-                "ignore", r"Gradients do not exist .* \['embedding/image_\w+'"
+                "ignore",
+                r"Gradients do not exist .* \['embedding/(image_)?kernel'",
             )
             return super().fit(
                 x,
@@ -245,6 +250,21 @@ def _is_serialized(value):
 
 def _is_dataset(x):
     return hasattr(x, "__iter__") and hasattr(x, "map")
+
+
+def _check_length(x, name, arguments):
+    """Refuses an epoch without end, which Keras would go on with for ever."""
+    import tensorflow as tf
+
+    if (
+        isinstance(x, tf.data.Dataset)
+        and x.cardinality() == tf.data.INFINITE_CARDINALITY
+        and not arguments.get(name)
+    ):
+        raise ValueError(
+            f"`{name}` must be given for a dataset without end. "
+            f"Received: {name}={arguments.get(name)}"
+        )
 
 
 def _batches(x, y, sample_weight, batch_size, shuffle):

@@ -1,5 +1,7 @@
 """Read and write video files: which frames, at what times, at what size.
 
+An image file (JPEG, PNG, WebP and so on) is a video of one frame.
+
 Only this folder knows PyAV, and loads it when a file is first touched.
 """
 

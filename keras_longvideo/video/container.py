@@ -34,6 +34,9 @@ def open_video(path):
         # Whoever reads many files reads them side by side: more threads for
         # each would only get in one another's way.
         stream.codec_context.thread_count = 1
+        if _is_image(container):
+            # By default FFmpeg paints what is missing of a JPEG in grey.
+            stream.codec_context.options = {"err_detect": "explode"}
         try:
             yield container, stream
         except av.FFmpegError as error:
@@ -67,6 +70,12 @@ def _check_file(path):
         raise VideoError(path, "the file may not be read (permissions)")
     if is_truncated(path):
         raise VideoError(path, "it is truncated: its end is missing")
+
+
+def _is_image(container):
+    """Whether the file is an image, which FFmpeg takes for one frame."""
+    name = container.format.name
+    return name == "image2" or name.endswith("_pipe")
 
 
 def _video_stream(path, container):

@@ -41,6 +41,25 @@ def test_rows_are_gathered_by_video(tmp_path, name, text):
     }
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("s.jsonl", JSONL.replace('"video"', '"image"')),
+        ("s.csv", CSV.replace("video", "image")),
+        # Where there is a video, an image is one more key to ignore.
+        ("s.csv", CSV.replace(",id", ",image")),
+        ("s.jsonl", JSONL.replace('"id"', '"image"')),
+    ],
+)
+def test_images_are_named_as_such(tmp_path, name, text):
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    manifest = read_manifest(tmp_path / name, check_files=False)
+    assert manifest["videos"] == [
+        str(tmp_path / "cat.mp4"),
+        str(tmp_path / "dog.mp4"),
+    ]
+
+
 @BOTH
 def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path, name, text):
     (tmp_path / name).write_text(text, encoding="utf-8-sig")
@@ -92,6 +111,8 @@ def test_relative_videos_start_at_the_manifest(tmp_path, monkeypatch):
             "'caption' must be .*''",
         ),
         ("s.csv", "video,text\na,b\n", "'video' and 'caption'.*'text'"),
+        ("s.csv", "text,caption\na,b\n", "'image' and 'caption'.*'text'"),
+        ("s.jsonl", '{"image": 3, "caption": "a"}', "'image' that of .*3"),
         ("s.csv", "video,caption\na,b\na\n", "line 3: 'caption' must .*None"),
         ("s.csv", "video,caption\n,b\n", "line 2: 'video' must be .*''"),
         ("s.csv", "video,caption\na,b,c\n", "line 2: .*quote.*'c'"),

@@ -1,0 +1,116 @@
+"""One stream of batches out of several data sets."""
+
+import math
+
+from keras_longvideo.data.checks import check_int
+from keras_longvideo.data.checks import check_positive
+
+
+def mix_datasets(datasets, ratios, seed=0):
+    """Mixes the batches of several data sets, such as images and videos.
+
+    Each batch comes from one data set, drawn at random by `ratios`, so that
+    all in it have the same number of frames and a contrastive loss compares
+    like with like. VideoPrism is trained so. Each data set is repeated as
+    often as needed, whatever its size; a small one is seen more often.
+
+    The stream never ends: give `fit` the length of an epoch, in
+    `steps_per_epoch`. A data set of `n` batches with a share `p` of the ratios
+    has been gone through once after about `n / p` steps. Of `s` steps, about
+    `s * p` are its own, with a standard deviation of `sqrt(s * p * (1 - p))`:
+    over many steps the ratios hold closely, over a few they do not.
+
+    A batch of images trains the image kernel of an encoder and not that of
+    videos, and the other way round; all above the two is shared. On JAX the
+    weights that a batch does not use have a gradient of 0, so that an
+    optimizer such as AdamW still moves them by their momentum and decays
+    them. On torch and TensorFlow it leaves them alone.
+
+    On TensorFlow, `compile` the model with `run_eagerly=True`: Keras traces
+    one program for all batches there, and an encoder needs to know how many
+    frames they have.
+
+    Args:
+        datasets: List of `tf.data.Dataset` of batches, such as
+            `video_text_dataset` makes: `num_frames=1` for images. They have
+            the same keys, dtypes and numbers of axes; batch size, frames and
+            picture size may differ from one to the next.
+        ratios: List of positive numbers, as long as `datasets`: how often a
+            batch is drawn from each. They need not add up to 1.
+        seed: Int, for the draws. Defaults to `0`.
+
+    Returns:
+        A `tf.data.Dataset` without end. Axes in which `datasets` differ are
+        `None` in its `element_spec`. The same seed gives the same batches, if
+        those of `datasets` are the same; a second pass draws anew.
+
+    Raises:
+        ValueError: If an argument is not as described.
+
+    Example:
+
+    ```python
+    import numpy as np
+    import tensorflow as tf
+
+    from keras_longvideo.data import mix_datasets
+
+    def dataset(batch_size, num_frames):
+        shape = (batch_size, num_frames, 64, 64, 3)
+        batch = {
+            "pixel_values": np.zeros(shape, "uint8"),
+            "captions": ["a red ball"] * batch_size,
+        }
+        return tf.data.Dataset.from_tensors(batch)
+
+    images, videos = dataset(8, num_frames=1), dataset(2, num_frames=16)
+    for batch in mix_datasets([images, videos], ratios=[3, 1]).take(4):
+        print(batch["pixel_values"].shape)  # 3 of 4 are (8, 1, 64, 64, 3)
+    ```
+    """
+    import tensorflow as tf
+
+    if not datasets or len(datasets) != len(ratios):
+        raise ValueError(
+            "`datasets` and `ratios` must have the same length, at least 1. "
+            f"Received: {len(datasets)} datasets and ratios={ratios!r}"
+        )
+    ratios = [
+        check_positive(f"ratios[{i}]", ratio) for i, ratio in enumerate(ratios)
+    ]
+    _check_datasets(datasets)
+    total = math.fsum(ratios)
+    return tf.data.Dataset.sample_from_datasets(
+        [dataset.repeat() for dataset in datasets],
+        [ratio / total for ratio in ratios],
+        seed=check_int("seed", seed, least=0),
+        # Going on with the others would break the ratios.
+        stop_on_empty_dataset=True,
+        rerandomize_each_iteration=True,
+    )
+
+
+def _check_datasets(datasets):
+    layouts = []
+    for i, dataset in enumerate(datasets):
+        if dataset.cardinality() == 0:
+            raise ValueError(
+                "`datasets` must have at least one batch each. "
+                f"Received: datasets[{i}], which is empty"
+            )
+        layouts.append(_layout(dataset))
+        if layouts[i] != layouts[0]:
+            raise ValueError(
+                "`datasets` must have the same keys, dtypes and numbers of "
+                f"axes. Received: datasets[0] with {layouts[0]} and "
+                f"datasets[{i}] with {layouts[i]}"
+            )
+
+
+def _layout(dataset):
+    import tensorflow as tf
+
+    return tf.nest.map_structure(
+        lambda spec: f"{spec.dtype.name}, {spec.shape.rank} axes",
+        dataset.element_spec,
+    )
