@@ -10,9 +10,9 @@ from keras import ops
 
 from keras_longvideo.data import video_text_dataset
 from keras_longvideo.evaluation import retrieval_metrics
-from keras_longvideo.layers import MeanPooling
-from keras_longvideo.models.keeps_weights import keeps_weights
+from keras_longvideo.models.image_text import from_image_text
 from keras_longvideo.models.layout_map import bert_layouts
+from keras_longvideo.models.layout_map import image_text_layouts
 from keras_longvideo.models.layout_map import layout_map
 from keras_longvideo.models.layout_map import projection_layouts
 from keras_longvideo.models.layout_map import vivit_layouts
@@ -23,7 +23,9 @@ from keras_longvideo.models.processes import is_one_of_several
 from keras_longvideo.models.processes import is_split
 from keras_longvideo.models.processes import own_rows
 from keras_longvideo.models.processes import own_share
-from keras_longvideo.models.processes import returns_whole_outputs
+from keras_longvideo.models.text_encoder import TextEncoder
+from keras_longvideo.models.text_encoder import pooled_text
+from keras_longvideo.models.text_encoder import text_inputs
 from keras_longvideo.models.video_batches import Batches
 from keras_longvideo.models.video_batches import as_list
 from keras_longvideo.models.video_model import VideoModel
@@ -51,8 +53,8 @@ class SearchHit(typing.NamedTuple):
 class VideoTextRetriever(VideoTask):
     """Embeds videos and texts so that those that belong together are close.
 
-    Two towers: the pooled output of a ViViT, and the mean over a BERT's real
-    tokens; each is projected to `projection_dim` and scaled to unit length.
+    Two towers: the pooled output of a ViViT, and that of a text encoder; each
+    is projected to `projection_dim` and scaled to unit length.
     Trained with a contrastive loss over the batch: of a batch of pairs, each
     video is to find its text, and each text its video. `fit`, `evaluate`,
     `encode_video` and `search` take video files as well as arrays: a path is
@@ -60,15 +62,22 @@ class VideoTextRetriever(VideoTask):
 
     Args:
         backbone: `keras_longvideo.models.ViViTBackbone`.
-        text_backbone: `keras_hub.models.BertBackbone`; see
-            `keras_longvideo.models.text_tower`.
+        text_backbone: `keras_hub.models.BertBackbone` (see
+            `keras_longvideo.models.text_tower`), `CLIPTextEncoder`,
+            `SigLIPTextEncoder` or another KerasHub encoder of texts.
         preprocessor: `keras_longvideo.models.VideoTextPreprocessor`, or None
             where inputs come preprocessed.
-        projection_dim: int. Length of an embedding. Defaults to `256`.
+        projection_dim: int or None. Length of an embedding. `None` projects
+            neither tower, for two whose outputs are embeddings of one length.
+            Defaults to `256`.
         loss: `"nce"`, over the batch in both directions with a learned
             temperature that starts at 0.07 and whose inverse is clipped at
             100 (as CLIP); or `"sigmoid"`, each pair by itself (as SigLIP).
             Defaults to `"nce"`.
+        text_pooling: what of the text encoder's tokens stands for the text:
+            `"mean"`, that of all real tokens; `"last"`, the last real token,
+            as CLIP; or `None` where the encoder pools its tokens itself, as
+            SigLIP's. Defaults to `"mean"`.
         **kwargs: other arguments of `keras.Model`.
 
     Call arguments:
@@ -114,6 +123,7 @@ class VideoTextRetriever(VideoTask):
         preprocessor=None,
         projection_dim=256,
         loss="nce",
+        text_pooling="mean",
         **kwargs,
     ):
         if loss not in _INITIAL_LOGITS:
@@ -126,47 +136,34 @@ class VideoTextRetriever(VideoTask):
         self.backbone = backbone
         self.text_backbone = text_backbone
         self.preprocessor = preprocessor
-        # BERT's pooled output is not used, so its layer learns nothing.
-        text_backbone.pooled_dense.trainable = False
+        if hasattr(text_backbone, "pooled_dense"):
+            # BERT's pooled output is not used, so its layer learns nothing.
+            text_backbone.pooled_dense.trainable = False
 
         def embed(x, policy, name):
-            project = keras.layers.Dense(
-                projection_dim, use_bias=False, dtype=policy, name=name
-            )
+            if projection_dim is not None:
+                x = keras.layers.Dense(
+                    projection_dim, use_bias=False, dtype=policy, name=name
+                )(x)
             normalize = keras.layers.UnitNormalization(
                 dtype="float32", name=f"{name}_unit"
             )
-            return normalize(ops.cast(project(x), "float32"))
+            return normalize(ops.cast(x, "float32"))
 
-        video_inputs = backbone.input
+        videos, texts = backbone.input, text_inputs()
         self.video_encoder = VideoModel(
-            video_inputs,
+            videos,
             embed(
-                backbone(video_inputs)["pooled_output"],
+                backbone(videos)["pooled_output"],
                 backbone.dtype_policy,
                 "video_projection",
             ),
             name="video_encoder",
         )
-        text_inputs = {
-            "token_ids": keras.Input((None,), dtype="int32", name="token_ids"),
-            "padding_mask": keras.Input(
-                (None,), dtype="bool", name="padding_mask"
-            ),
-        }
-        tokens = text_backbone(
-            {
-                **text_inputs,
-                "segment_ids": ops.zeros_like(text_inputs["token_ids"]),
-            }
-        )["sequence_output"]
-        pooler = MeanPooling(
-            dtype=text_backbone.dtype_policy, name="text_pooler"
-        )
-        self.text_encoder = _TextEncoder(
-            text_inputs,
+        self.text_encoder = TextEncoder(
+            texts,
             embed(
-                pooler(tokens, text_inputs["padding_mask"]),
+                pooled_text(text_backbone, texts, text_pooling),
                 text_backbone.dtype_policy,
                 "text_projection",
             ),
@@ -175,16 +172,21 @@ class VideoTextRetriever(VideoTask):
 
         # === Functional Model ===
         outputs = {
-            "video_embeddings": self.video_encoder(video_inputs),
-            "text_embeddings": self.text_encoder(text_inputs),
+            "video_embeddings": self.video_encoder(videos),
+            "text_embeddings": self.text_encoder(texts),
         }
-        super().__init__(
-            inputs={**video_inputs, **text_inputs}, outputs=outputs, **kwargs
-        )
+        dims = {name: x.shape[-1] for name, x in outputs.items()}
+        if len(set(dims.values())) > 1:
+            raise ValueError(
+                "`projection_dim` must be an int where the towers' outputs "
+                f"differ in length. Received: projection_dim=None, {dims}"
+            )
+        super().__init__(inputs={**videos, **texts}, outputs=outputs, **kwargs)
 
         # === Config ===
         self.projection_dim = projection_dim
         self.loss_name = loss
+        self.text_pooling = text_pooling
 
         # Only now: weights made before `super().__init__` would neither be
         # trained nor saved on torch.
@@ -193,7 +195,7 @@ class VideoTextRetriever(VideoTask):
             name="log_logit_scale",
             shape=(),
             initializer=keras.initializers.Constant(math.log(scale)),
-            constraint=_at_most_max_logit_scale,
+            constraint=_at_most_max_logit_scale if loss == "nce" else None,
             dtype="float32",
         )
         self.logit_bias = self.add_weight(
@@ -202,6 +204,86 @@ class VideoTextRetriever(VideoTask):
             initializer=keras.initializers.Constant(bias),
             trainable=loss == "sigmoid",
             dtype="float32",
+        )
+
+    @classmethod
+    def from_image_text(
+        cls,
+        source,
+        num_frames=16,
+        attention="frame",
+        tubelet_size=None,
+        preprocessor=None,
+        fps=1.0,
+        **overrides,
+    ):
+        """Makes a retriever of videos of one of pictures: CLIP or SigLIP.
+
+        It searches videos at once: with frame-level attention, the default,
+        each frame is encoded as a picture, and their mean is the video's. A
+        still video then scores against a text as its picture does with the
+        source. From there, `fit` tunes it on videos; other kinds of attention
+        look across frames from the start, and what they start from is told at
+        `ViViTBackbone.from_image_encoder`.
+
+        Args:
+            source: a KerasHub `CLIPBackbone`, `SigLIPBackbone` (SigLIP 2's,
+                too) or `MetaCLIP2Backbone` in float32, which is left as it is;
+                or the name of a preset of one.
+            num_frames: int. Frames of a clip. Defaults to `16`.
+            attention: as of `ViViTBackbone`. Defaults to `"frame"`.
+            tubelet_size: as of `ViViTBackbone.from_image_encoder`.
+            preprocessor: the KerasHub preprocessor of `source`, such as
+                `keras_hub.models.CLIPPreprocessor`, for its tokenizer and
+                scale of pixels. `None`, the default, is that of the preset
+                where `source` is one; else the retriever has none, and takes
+                preprocessed inputs.
+            fps: float or None. See `VideoConverter`. Defaults to `1.0`.
+            **overrides: other arguments of `ViViTBackbone`; `dtype` is that of
+                both towers.
+
+        Returns:
+            A `VideoTextRetriever`, with the source's loss: `"nce"` for CLIP,
+            `"sigmoid"` for SigLIP.
+
+        Raises:
+            ValueError: as `ViViTBackbone.from_image_encoder`.
+
+        Example:
+
+        ```python
+        import keras_hub
+        from keras_longvideo import models
+
+        # Or the name of a preset, such as "siglip_base_patch16_224".
+        size = {
+            "hidden_dim": 16,
+            "num_layers": 1,
+            "num_heads": 2,
+            "intermediate_dim": 32,
+        }
+        source = keras_hub.models.SigLIPBackbone(
+            keras_hub.models.SigLIPVisionEncoder(
+                patch_size=8, image_shape=(32, 32, 3), **size
+            ),
+            keras_hub.models.SigLIPTextEncoder(
+                vocabulary_size=100, embedding_dim=16, **size
+            ),
+        )
+        retriever = models.VideoTextRetriever.from_image_text(
+            source, num_frames=4
+        )
+        ```
+        """
+        return from_image_text(
+            cls,
+            source,
+            num_frames,
+            attention,
+            tubelet_size,
+            preprocessor,
+            fps,
+            **overrides,
         )
 
     def compile(self, optimizer="auto", *, microbatch_size=None, **kwargs):
@@ -217,8 +299,8 @@ class VideoTextRetriever(VideoTask):
         Args:
             optimizer: `"auto"` (AdamW, learning rate 1e-4, `beta_2` 0.98 and
                 epsilon 1e-6 as CLIP, gradients clipped to a norm of 1, no
-                decay of norms, biases, positions and logits), or as in
-                `keras.Model.compile`.
+                decay of norms, biases, positions, learned tokens and logits),
+                or as in `keras.Model.compile`.
             microbatch_size: int or None. Pairs that are encoded at a time in
                 training, on all devices together; it must divide the batch,
                 and a multiple of the devices keeps all of them busy. On the
@@ -237,7 +319,11 @@ class VideoTextRetriever(VideoTask):
                 1e-4, beta_2=0.98, epsilon=1e-6, clipnorm=1.0
             )
             optimizer.exclude_from_weight_decay(
-                var_names=["bias", "gamma", "beta", "positions", "logit"]
+                var_names=[
+                    *("bias", "gamma", "beta", "positions", "logit"),
+                    # Tokens that stand before a picture, or look at it.
+                    *("prefix", "query"),
+                ]
             )
         if kwargs.get("loss") is not None:
             raise ValueError(
@@ -388,10 +474,11 @@ class VideoTextRetriever(VideoTask):
         else:
             videos, _ = as_list(videos)
             embeddings = self.encode_video(videos, batch_size, verbose)
-        if embeddings.shape[-1] != self.projection_dim:
+        dim = self.video_encoder.output.shape[-1]
+        if embeddings.shape[-1] != dim:
             raise ValueError(
-                "`videos` must be embeddings of length "
-                f"{self.projection_dim}. Received: shape {embeddings.shape}"
+                f"`videos` must be embeddings of length {dim}. "
+                f"Received: shape {embeddings.shape}"
             )
         queries = [query] if isinstance(query, str) else query
         scores = self.encode_text(queries) @ embeddings.T
@@ -510,6 +597,7 @@ class VideoTextRetriever(VideoTask):
             sequence_parallel_dim_name,
             vivit_layouts,
             bert_layouts,
+            image_text_layouts,
             projection_layouts,
         )
 
@@ -529,15 +617,10 @@ class VideoTextRetriever(VideoTask):
                 "text_backbone": keras.layers.serialize(self.text_backbone),
                 "projection_dim": self.projection_dim,
                 "loss": self.loss_name,
+                "text_pooling": self.text_pooling,
             }
         )
         return config
-
-
-@keeps_weights
-@returns_whole_outputs
-class _TextEncoder(keras.Model):
-    """A functional model of `token_ids` and `padding_mask`."""
 
 
 def _embed(encoder, batches, verbose):
