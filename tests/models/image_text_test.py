@@ -311,3 +311,28 @@ def test_other_sources():
             clip_tokenizer(),
             standardize="upper",
         )
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() != "jax", reason="distributions are JAX's"
+)
+@pytest.mark.parametrize("attention", ["frame", "factorized", "joint"])
+def test_layouts_know_all_matrices(case, attention):
+    _, source, _, _, _ = case
+    retriever = models.VideoTextRetriever.from_image_text(
+        source, 2, attention=attention
+    )
+    mesh = keras.distribution.DeviceMesh(
+        (1, 1, 1),
+        ("batch", "model", "sequence"),
+        keras.distribution.list_devices()[:1],
+    )
+    layouts = models.VideoTextRetriever.get_layout_map(mesh)
+    matrices = [
+        w for w in retriever.weights if w.name in ("kernel", "embeddings")
+    ]
+    assert len(matrices) > 15
+    for weight in matrices:
+        layout = layouts[weight.path]
+        assert layout is not None, weight.path
+        assert len(layout.axes) == len(weight.shape), weight.path

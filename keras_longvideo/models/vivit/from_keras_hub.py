@@ -3,6 +3,7 @@
 import numpy as np
 from keras import ops
 
+from keras_longvideo.models.processes import undistributed
 from keras_longvideo.models.vivit import keras_hub_encoders
 
 # Largest difference from the source, as a share of its output. Loose enough
@@ -10,6 +11,8 @@ from keras_longvideo.models.vivit import keras_hub_encoders
 TOLERANCE = 0.02
 
 
+# A single picture is no batch to be split over devices.
+@undistributed()
 def image_encoder(cls, source):
     """Makes an encoder of images of one of KerasHub's, and compares the two.
 

@@ -11,6 +11,8 @@ import keras_hub
 import numpy as np
 from keras import ops
 
+from keras_longvideo.models.processes import undistributed
+
 # Mean and deviation of the pixels, from 0 to 1, that a family was trained on;
 # those of ViT and SigLIP, 0.5 and 0.5, are the default of `ViViTBackbone`.
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -84,8 +86,9 @@ def read(source):
     return encoder
 
 
+@undistributed()
 def load(preset):
-    """Loads a KerasHub preset in float32, that of numbers to compare with."""
+    """Loads a KerasHub preset whole, in float32, to be compared with."""
     return keras_hub.models.Backbone.from_preset(str(preset), dtype="float32")
 
 
