@@ -39,11 +39,10 @@ class VideoTextRetriever(SearchTask):
     """Embeds videos and texts so that those that belong together are close.
 
     Two towers: the pooled output of a ViViT, and that of a text encoder; each
-    is projected to `projection_dim` and scaled to unit length.
-    Trained with a contrastive loss over the batch: of a batch of pairs, each
-    video is to find its text, and each text its video. `fit`, `evaluate`,
-    `encode_video` and `search` take video files as well as arrays: a path is
-    an input.
+    is projected to `projection_dim` and scaled to unit length. Trained with a
+    contrastive loss over the batch: of a batch of pairs, each video is to find
+    its text, and each text its video. `fit`, `evaluate`, `encode_video` and
+    `search` take video files as well as arrays: a path is an input.
 
     Args:
         backbone: `keras_longvideo.models.ViViTBackbone`.
@@ -77,7 +76,8 @@ class VideoTextRetriever(SearchTask):
 
     ```python
     import keras_hub
-        from keras_longvideo import models
+    import numpy as np
+    from keras_longvideo import models
 
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "red", "ball"]
     tokenizer = keras_hub.tokenizers.BertTokenizer(words, lowercase=True)
