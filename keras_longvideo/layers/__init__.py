@@ -6,6 +6,7 @@ from keras_longvideo.layers.dense import Dense
 from keras_longvideo.layers.factorized_block import FactorizedBlock
 from keras_longvideo.layers.frame_block import FrameBlock
 from keras_longvideo.layers.frame_pooling import FramePooling
+from keras_longvideo.layers.last_token_pooling import LastTokenPooling
 from keras_longvideo.layers.layer_normalization import LayerNormalization
 from keras_longvideo.layers.mean_pooling import MeanPooling
 from keras_longvideo.layers.prefix_tokens import PrefixTokens
@@ -24,6 +25,7 @@ __all__ = [
     "FactorizedBlock",
     "FrameBlock",
     "FramePooling",
+    "LastTokenPooling",
     "LayerNormalization",
     "MeanPooling",
     "PrefixTokens",

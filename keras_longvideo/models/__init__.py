@@ -2,6 +2,7 @@
 
 from keras_longvideo.models.from_preset import from_preset
 from keras_longvideo.models.presets import list_presets
+from keras_longvideo.models.search_task import SearchHit
 from keras_longvideo.models.text_tower import text_tower
 from keras_longvideo.models.video_classifier import VideoClassifier
 from keras_longvideo.models.video_converter import VideoConverter
@@ -9,7 +10,6 @@ from keras_longvideo.models.video_model import VideoModel
 from keras_longvideo.models.video_model import video_inputs
 from keras_longvideo.models.video_preprocessor import VideoPreprocessor
 from keras_longvideo.models.video_text_preprocessor import VideoTextPreprocessor
-from keras_longvideo.models.video_text_retriever import SearchHit
 from keras_longvideo.models.video_text_retriever import VideoTextRetriever
 from keras_longvideo.models.vivit.vivit_backbone import ViViTBackbone
 

@@ -23,7 +23,7 @@ def layout_map(device_mesh, model, data, sequence, *towers):
         sequence: string. The axis that the tokens of one example and, of
             weights, what `model` leaves are split over; `device_mesh` may
             lack it.
-        *towers: `vivit_layouts`, `bert_layouts` or `projection_layouts`.
+        *towers: functions of the three axes, such as `vivit_layouts`.
 
     Returns:
         A `keras.distribution.LayoutMap`.
@@ -52,7 +52,9 @@ def layout_map(device_mesh, model, data, sequence, *towers):
 
 def vivit_layouts(model, data, sequence):
     """Layouts of a `ViViTBackbone`, by patterns of their paths."""
-    attention = f"({_BLOCK}|pooler)/attention"
+    pooler = "pooler(/(space|time)_pooler)?"
+    attention = f"({_BLOCK}/(time_)?|{pooler}/)attention"
+    mlp = f"({_BLOCK}|{pooler})/mlp"
     width = model or sequence
     tokens = (data, sequence, None)
     return {
@@ -62,8 +64,8 @@ def vivit_layouts(model, data, sequence):
         "embedding/space_positions": (None, None, data),
         f"{attention}/(query|key|value)/kernel": (data, model, sequence),
         f"{attention}/attention_output/kernel": (model, sequence, data),
-        f"{_BLOCK}/mlp_intermediate/kernel": (data, width),
-        f"{_BLOCK}/mlp_output/kernel": (width, data),
+        f"{mlp}_intermediate/kernel": (data, width),
+        f"{mlp}_output/kernel": (width, data),
         # === Tokens ===
         # That of the first block says it of the embedding, too.
         f"{_BLOCK}/attention_norm/output": tokens,
@@ -99,6 +101,31 @@ def bert_layouts(model, data, sequence):
         f"{attention}/attention_output/output": tokens,
         f"{feedforward}_intermediate_dense/output": (*tokens[:2], model),
         f"{feedforward}_output_dense/output": tokens,
+    }
+
+
+def image_text_layouts(model, data, sequence):
+    """Layouts of the text encoders of CLIP, MetaCLIP 2 and SigLIP."""
+    # A model's name comes before those of its layers.
+    block = r".*encoder_block_\d+"
+    attention = f"{block}/(attention|self_attn)"
+    first, second = f"{block}/(dense_1|mlp/fc1)", f"{block}/(dense_2|mlp/fc2)"
+    width = model or sequence
+    tokens = (data, sequence, None)
+    return {
+        # === Weights ===
+        ".*embedding/(token|position)_embedding/embeddings": (None, data),
+        f"{attention}/(query|key|value)/kernel": (data, model, sequence),
+        f"{attention}/attention_output/kernel": (model, sequence, data),
+        f"{first}/kernel": (data, width),
+        f"{second}/kernel": (width, data),
+        ".*head/kernel": (data, None),
+        # === Tokens ===
+        f"{block}/layer_norm_?[12]/output": tokens,
+        f"{attention}/(query|key|value)/output": (*tokens[:2], model, None),
+        f"{attention}/attention_output/output": tokens,
+        f"{first}/output": (*tokens[:2], model),
+        f"{second}/output": tokens,
     }
 
 

@@ -30,6 +30,17 @@ def is_first():
     return jax.process_index() == 0
 
 
+@contextlib.contextmanager
+def undistributed():
+    """Makes and calls models on the default device, whole in each process."""
+    distribution = keras.distribution.distribution()
+    keras.distribution.set_distribution(None)
+    try:
+        yield
+    finally:
+        keras.distribution.set_distribution(distribution)
+
+
 def num_parts():
     """How many equal parts a batch is split into."""
     if not is_split():

@@ -6,6 +6,10 @@ from keras_hub.layers import StartEndPacker
 
 from keras_longvideo.models.video_preprocessor import VideoPreprocessor
 
+# What SigLIP takes out of texts: punctuation and line breaks.
+PUNCTUATION = r"""[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~]"""
+STANDARDIZATIONS = (None, "lower", "lower_and_strip_punctuation")
+
 
 @keras.saving.register_keras_serializable(package="keras_longvideo")
 class VideoTextPreprocessor(VideoPreprocessor):
@@ -13,10 +17,15 @@ class VideoTextPreprocessor(VideoPreprocessor):
 
     Args:
         video_converter: `keras_longvideo.models.VideoConverter`.
-        tokenizer: `keras_hub.tokenizers.BertTokenizer`, or another KerasHub
-            tokenizer with start, end and padding tokens.
+        tokenizer: `keras_hub.tokenizers.BertTokenizer`, `CLIPTokenizer`,
+            `SigLIPTokenizer` or another KerasHub tokenizer with an end and a
+            padding token, and a start token or none.
         sequence_length: int. Tokens that a caption is padded or cut to,
             its start and end tokens included. Defaults to `32`.
+        standardize: what becomes of captions before the tokenizer sees them:
+            `None`, nothing; `"lower"`, ASCII letters become small, as CLIP; or
+            `"lower_and_strip_punctuation"`, which also takes out ASCII
+            punctuation and superfluous space, as SigLIP. Defaults to `None`.
         **kwargs: other arguments of `keras_hub.models.Preprocessor`.
 
     Call arguments:
@@ -54,17 +63,28 @@ class VideoTextPreprocessor(VideoPreprocessor):
     """
 
     def __init__(
-        self, video_converter, tokenizer, sequence_length=32, **kwargs
+        self,
+        video_converter,
+        tokenizer,
+        sequence_length=32,
+        standardize=None,
+        **kwargs,
     ):
+        if standardize not in STANDARDIZATIONS:
+            raise ValueError(
+                f"`standardize` must be one of {STANDARDIZATIONS}. "
+                f"Received: standardize={standardize!r}"
+            )
         super().__init__(video_converter, **kwargs)
         self.tokenizer = tokenizer
         self.sequence_length = sequence_length
+        self.standardize = standardize
 
     def build(self, input_shape):
         # Not in `__init__`: a preset's tokenizer gets its vocabulary later.
         self.packer = StartEndPacker(
             sequence_length=self.sequence_length,
-            start_value=self.tokenizer.start_token_id,
+            start_value=getattr(self.tokenizer, "start_token_id", None),
             end_value=self.tokenizer.end_token_id,
             pad_value=self.tokenizer.pad_token_id,
             return_padding_mask=True,
@@ -94,11 +114,42 @@ class VideoTextPreprocessor(VideoPreprocessor):
         if not self.built:
             self.build(None)
         captions = check_captions(captions)
+        if not isinstance(captions, list) and hasattr(
+            self.tokenizer, "set_proto"
+        ):
+            import tensorflow as tf
+
+            # A graph reads SentencePiece's model from a TensorFlow resource,
+            # which is gone since a seed has been set: make it anew.
+            with tf.init_scope():
+                self.tokenizer.set_proto(self.tokenizer.proto)
+        if self.standardize is not None:
+            captions = _standardized(captions, self.standardize)
         token_ids, padding_mask = self.packer(self.tokenizer(captions))
         return {"token_ids": token_ids, "padding_mask": padding_mask}
 
     def get_config(self):
-        return {**super().get_config(), "sequence_length": self.sequence_length}
+        config = super().get_config()
+        config.update(
+            {
+                "sequence_length": self.sequence_length,
+                "standardize": self.standardize,
+            }
+        )
+        return config
+
+
+def _standardized(captions, standardize):
+    # TensorFlow's strings, in graphs and outside: Python knows other letters.
+    import tensorflow as tf
+
+    with tf.device("cpu"):
+        captions = tf.strings.lower(captions)
+        if standardize == "lower_and_strip_punctuation":
+            captions = tf.strings.regex_replace(captions, PUNCTUATION, "")
+            captions = tf.strings.regex_replace(captions, r"\s+", " ")
+            captions = tf.strings.strip(captions)
+    return captions
 
 
 def check_captions(captions):

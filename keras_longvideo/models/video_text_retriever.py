@@ -2,32 +2,27 @@
 
 import functools
 import math
-import typing
 
 import keras
-import numpy as np
 from keras import ops
 
 from keras_longvideo.data import video_text_dataset
-from keras_longvideo.evaluation import retrieval_metrics
-from keras_longvideo.layers import MeanPooling
-from keras_longvideo.models.keeps_weights import keeps_weights
+from keras_longvideo.models.image_text import from_image_text
 from keras_longvideo.models.layout_map import bert_layouts
+from keras_longvideo.models.layout_map import image_text_layouts
 from keras_longvideo.models.layout_map import layout_map
 from keras_longvideo.models.layout_map import projection_layouts
 from keras_longvideo.models.layout_map import vivit_layouts
 from keras_longvideo.models.microbatches import check_microbatch_size
 from keras_longvideo.models.microbatches import in_microbatches
-from keras_longvideo.models.processes import feeding_own_share
 from keras_longvideo.models.processes import is_one_of_several
 from keras_longvideo.models.processes import is_split
 from keras_longvideo.models.processes import own_rows
-from keras_longvideo.models.processes import own_share
-from keras_longvideo.models.processes import returns_whole_outputs
-from keras_longvideo.models.video_batches import Batches
-from keras_longvideo.models.video_batches import as_list
+from keras_longvideo.models.search_task import SearchTask
+from keras_longvideo.models.text_encoder import TextEncoder
+from keras_longvideo.models.text_encoder import pooled_text
+from keras_longvideo.models.text_encoder import text_inputs
 from keras_longvideo.models.video_model import VideoModel
-from keras_longvideo.models.video_task import VideoTask
 from keras_longvideo.models.video_text_preprocessor import VideoTextPreprocessor
 from keras_longvideo.models.video_text_preprocessor import check_captions
 from keras_longvideo.ops import nce_loss
@@ -39,36 +34,34 @@ _INITIAL_LOGITS = {"nce": (1 / 0.07, 0.0), "sigmoid": (10.0, -10.0)}
 MAX_LOGIT_SCALE = 100.0
 
 
-class SearchHit(typing.NamedTuple):
-    """A video that a search found: its index, its score, and itself."""
-
-    index: int
-    score: float
-    video: object
-
-
 @keras.saving.register_keras_serializable(package="keras_longvideo")
-class VideoTextRetriever(VideoTask):
+class VideoTextRetriever(SearchTask):
     """Embeds videos and texts so that those that belong together are close.
 
-    Two towers: the pooled output of a ViViT, and the mean over a BERT's real
-    tokens; each is projected to `projection_dim` and scaled to unit length.
-    Trained with a contrastive loss over the batch: of a batch of pairs, each
-    video is to find its text, and each text its video. `fit`, `evaluate`,
-    `encode_video` and `search` take video files as well as arrays: a path is
-    an input.
+    Two towers: the pooled output of a ViViT, and that of a text encoder; each
+    is projected to `projection_dim` and scaled to unit length. Trained with a
+    contrastive loss over the batch: of a batch of pairs, each video is to find
+    its text, and each text its video. `fit`, `evaluate`, `encode_video` and
+    `search` take video files as well as arrays: a path is an input.
 
     Args:
         backbone: `keras_longvideo.models.ViViTBackbone`.
-        text_backbone: `keras_hub.models.BertBackbone`; see
-            `keras_longvideo.models.text_tower`.
+        text_backbone: `keras_hub.models.BertBackbone` (see
+            `keras_longvideo.models.text_tower`), `CLIPTextEncoder`,
+            `SigLIPTextEncoder` or another KerasHub encoder of texts.
         preprocessor: `keras_longvideo.models.VideoTextPreprocessor`, or None
             where inputs come preprocessed.
-        projection_dim: int. Length of an embedding. Defaults to `256`.
+        projection_dim: int or None. Length of an embedding. `None` projects
+            neither tower, for two whose outputs are embeddings of one length.
+            Defaults to `256`.
         loss: `"nce"`, over the batch in both directions with a learned
             temperature that starts at 0.07 and whose inverse is clipped at
             100 (as CLIP); or `"sigmoid"`, each pair by itself (as SigLIP).
             Defaults to `"nce"`.
+        text_pooling: what of the text encoder's tokens stands for the text:
+            `"mean"`, that of all real tokens; `"last"`, the last real token,
+            as CLIP; or `None` where the encoder pools its tokens itself, as
+            SigLIP's. Defaults to `"mean"`.
         **kwargs: other arguments of `keras.Model`.
 
     Call arguments:
@@ -114,6 +107,7 @@ class VideoTextRetriever(VideoTask):
         preprocessor=None,
         projection_dim=256,
         loss="nce",
+        text_pooling="mean",
         **kwargs,
     ):
         if loss not in _INITIAL_LOGITS:
@@ -126,47 +120,34 @@ class VideoTextRetriever(VideoTask):
         self.backbone = backbone
         self.text_backbone = text_backbone
         self.preprocessor = preprocessor
-        # BERT's pooled output is not used, so its layer learns nothing.
-        text_backbone.pooled_dense.trainable = False
+        if hasattr(text_backbone, "pooled_dense"):
+            # BERT's pooled output is not used, so its layer learns nothing.
+            text_backbone.pooled_dense.trainable = False
 
         def embed(x, policy, name):
-            project = keras.layers.Dense(
-                projection_dim, use_bias=False, dtype=policy, name=name
-            )
+            if projection_dim is not None:
+                x = keras.layers.Dense(
+                    projection_dim, use_bias=False, dtype=policy, name=name
+                )(x)
             normalize = keras.layers.UnitNormalization(
                 dtype="float32", name=f"{name}_unit"
             )
-            return normalize(ops.cast(project(x), "float32"))
+            return normalize(ops.cast(x, "float32"))
 
-        video_inputs = backbone.input
+        videos, texts = backbone.input, text_inputs()
         self.video_encoder = VideoModel(
-            video_inputs,
+            videos,
             embed(
-                backbone(video_inputs)["pooled_output"],
+                backbone(videos)["pooled_output"],
                 backbone.dtype_policy,
                 "video_projection",
             ),
             name="video_encoder",
         )
-        text_inputs = {
-            "token_ids": keras.Input((None,), dtype="int32", name="token_ids"),
-            "padding_mask": keras.Input(
-                (None,), dtype="bool", name="padding_mask"
-            ),
-        }
-        tokens = text_backbone(
-            {
-                **text_inputs,
-                "segment_ids": ops.zeros_like(text_inputs["token_ids"]),
-            }
-        )["sequence_output"]
-        pooler = MeanPooling(
-            dtype=text_backbone.dtype_policy, name="text_pooler"
-        )
-        self.text_encoder = _TextEncoder(
-            text_inputs,
+        self.text_encoder = TextEncoder(
+            texts,
             embed(
-                pooler(tokens, text_inputs["padding_mask"]),
+                pooled_text(text_backbone, texts, text_pooling),
                 text_backbone.dtype_policy,
                 "text_projection",
             ),
@@ -175,16 +156,21 @@ class VideoTextRetriever(VideoTask):
 
         # === Functional Model ===
         outputs = {
-            "video_embeddings": self.video_encoder(video_inputs),
-            "text_embeddings": self.text_encoder(text_inputs),
+            "video_embeddings": self.video_encoder(videos),
+            "text_embeddings": self.text_encoder(texts),
         }
-        super().__init__(
-            inputs={**video_inputs, **text_inputs}, outputs=outputs, **kwargs
-        )
+        dims = {name: x.shape[-1] for name, x in outputs.items()}
+        if len(set(dims.values())) > 1:
+            raise ValueError(
+                "`projection_dim` must be an int where the towers' outputs "
+                f"differ in length. Received: projection_dim=None, {dims}"
+            )
+        super().__init__(inputs={**videos, **texts}, outputs=outputs, **kwargs)
 
         # === Config ===
         self.projection_dim = projection_dim
         self.loss_name = loss
+        self.text_pooling = text_pooling
 
         # Only now: weights made before `super().__init__` would neither be
         # trained nor saved on torch.
@@ -193,7 +179,7 @@ class VideoTextRetriever(VideoTask):
             name="log_logit_scale",
             shape=(),
             initializer=keras.initializers.Constant(math.log(scale)),
-            constraint=_at_most_max_logit_scale,
+            constraint=_at_most_max_logit_scale if loss == "nce" else None,
             dtype="float32",
         )
         self.logit_bias = self.add_weight(
@@ -202,6 +188,86 @@ class VideoTextRetriever(VideoTask):
             initializer=keras.initializers.Constant(bias),
             trainable=loss == "sigmoid",
             dtype="float32",
+        )
+
+    @classmethod
+    def from_image_text(
+        cls,
+        source,
+        num_frames=16,
+        attention="frame",
+        tubelet_size=None,
+        preprocessor=None,
+        fps=1.0,
+        **overrides,
+    ):
+        """Makes a retriever of videos of one of pictures: CLIP or SigLIP.
+
+        It searches videos at once: with frame-level attention, the default,
+        each frame is encoded as a picture, and their mean is the video's. A
+        still video then scores against a text as its picture does with the
+        source. From there, `fit` tunes it on videos; other kinds of attention
+        look across frames from the start, and what they start from is told at
+        `ViViTBackbone.from_image_encoder`.
+
+        Args:
+            source: a KerasHub `CLIPBackbone`, `SigLIPBackbone` (SigLIP 2's,
+                too) or `MetaCLIP2Backbone` in float32, which is left as it is;
+                or the name of a preset of one.
+            num_frames: int. Frames of a clip. Defaults to `16`.
+            attention: as of `ViViTBackbone`. Defaults to `"frame"`.
+            tubelet_size: as of `ViViTBackbone.from_image_encoder`.
+            preprocessor: the KerasHub preprocessor of `source`, such as
+                `keras_hub.models.CLIPPreprocessor`, for its tokenizer and
+                scale of pixels. `None`, the default, is that of the preset
+                where `source` is one; else the retriever has none, and takes
+                preprocessed inputs.
+            fps: float or None. See `VideoConverter`. Defaults to `1.0`.
+            **overrides: other arguments of `ViViTBackbone`; `dtype` is that of
+                both towers.
+
+        Returns:
+            A `VideoTextRetriever`, with the source's loss: `"nce"` for CLIP,
+            `"sigmoid"` for SigLIP.
+
+        Raises:
+            ValueError: as `ViViTBackbone.from_image_encoder`.
+
+        Example:
+
+        ```python
+        import keras_hub
+        from keras_longvideo import models
+
+        # Or the name of a preset, such as "siglip_base_patch16_224".
+        size = {
+            "hidden_dim": 16,
+            "num_layers": 1,
+            "num_heads": 2,
+            "intermediate_dim": 32,
+        }
+        source = keras_hub.models.SigLIPBackbone(
+            keras_hub.models.SigLIPVisionEncoder(
+                patch_size=8, image_shape=(32, 32, 3), **size
+            ),
+            keras_hub.models.SigLIPTextEncoder(
+                vocabulary_size=100, embedding_dim=16, **size
+            ),
+        )
+        retriever = models.VideoTextRetriever.from_image_text(
+            source, num_frames=4
+        )
+        ```
+        """
+        return from_image_text(
+            cls,
+            source,
+            num_frames,
+            attention,
+            tubelet_size,
+            preprocessor,
+            fps,
+            **overrides,
         )
 
     def compile(self, optimizer="auto", *, microbatch_size=None, **kwargs):
@@ -217,8 +283,8 @@ class VideoTextRetriever(VideoTask):
         Args:
             optimizer: `"auto"` (AdamW, learning rate 1e-4, `beta_2` 0.98 and
                 epsilon 1e-6 as CLIP, gradients clipped to a norm of 1, no
-                decay of norms, biases, positions and logits), or as in
-                `keras.Model.compile`.
+                decay of norms, biases, positions, learned tokens and logits),
+                or as in `keras.Model.compile`.
             microbatch_size: int or None. Pairs that are encoded at a time in
                 training, on all devices together; it must divide the batch,
                 and a multiple of the devices keeps all of them busy. On the
@@ -237,7 +303,11 @@ class VideoTextRetriever(VideoTask):
                 1e-4, beta_2=0.98, epsilon=1e-6, clipnorm=1.0
             )
             optimizer.exclude_from_weight_decay(
-                var_names=["bias", "gamma", "beta", "positions", "logit"]
+                var_names=[
+                    *("bias", "gamma", "beta", "positions", "logit"),
+                    # Tokens that stand before a picture, or look at it.
+                    *("prefix", "query"),
+                ]
             )
         if kwargs.get("loss") is not None:
             raise ValueError(
@@ -320,135 +390,6 @@ class VideoTextRetriever(VideoTask):
             losses = losses * ops.cast(sample_weight, losses.dtype)
         return ops.mean(losses)
 
-    def encode_video(self, videos, batch_size=8, verbose="auto"):
-        """Embeds videos.
-
-        Files are read a batch at a time while the batch before is embedded.
-
-        Args:
-            videos: a video or a list of videos: paths, or arrays as
-                `VideoConverter` takes them.
-            batch_size: int. Videos in memory at a time. Defaults to `8`.
-            verbose: as in `keras.Model.predict`.
-
-        Returns:
-            A float32 array of shape `(videos, projection_dim)`, unit length;
-            without the first axis where one video came.
-
-        Raises:
-            keras_longvideo.video.VideoError: if a file cannot be read.
-        """
-        videos, is_one = as_list(videos)
-        batches = Batches(videos, self.preprocessor.video_converter, batch_size)
-        embeddings = _embed(self.video_encoder, batches, verbose)
-        return embeddings[0] if is_one else embeddings
-
-    def encode_text(self, texts, batch_size=32, verbose=0):
-        """Embeds texts.
-
-        Args:
-            texts: a string or a list of strings.
-            batch_size: int. Defaults to `32`.
-            verbose: as in `keras.Model.predict`. Defaults to `0`.
-
-        Returns:
-            A float32 array of shape `(texts, projection_dim)`, unit length;
-            without the first axis where one string came.
-        """
-        is_one = isinstance(texts, str)
-        tokens = self.preprocessor.tokenize([texts] if is_one else texts)
-        tokens = {k: ops.convert_to_numpy(x) for k, x in tokens.items()}
-        batches = Batches(
-            range(len(tokens["token_ids"])),
-            lambda rows: {name: x[rows] for name, x in tokens.items()},
-            batch_size,
-        )
-        embeddings = _embed(self.text_encoder, batches, verbose)
-        return embeddings[0] if is_one else embeddings
-
-    def search(self, query, videos, top_k=5, batch_size=8, verbose="auto"):
-        """Finds the videos that a text describes best.
-
-        Args:
-            query: a string, or a list of strings.
-            videos: list of paths or arrays; or what `encode_video` made of
-                them, an array of shape `(videos, projection_dim)`, to search
-                the same videos many times.
-            top_k: int. Hits to return. Defaults to `5`.
-            batch_size: int. Videos in memory at a time. Defaults to `8`.
-            verbose: as in `keras.Model.predict`.
-
-        Returns:
-            A list of `SearchHit(index, score, video)`, best first, where
-            `score` is a cosine and `video` the entry of `videos`; a list of
-            such lists for a list of strings.
-        """
-        if getattr(videos, "ndim", 0) == 2:
-            embeddings = np.asarray(videos)
-        else:
-            videos, _ = as_list(videos)
-            embeddings = self.encode_video(videos, batch_size, verbose)
-        if embeddings.shape[-1] != self.projection_dim:
-            raise ValueError(
-                "`videos` must be embeddings of length "
-                f"{self.projection_dim}. Received: shape {embeddings.shape}"
-            )
-        queries = [query] if isinstance(query, str) else query
-        scores = self.encode_text(queries) @ embeddings.T
-        # Stable, so that of equal scores the earlier video comes first.
-        order = np.argsort(-scores, axis=1, kind="stable")[:, :top_k]
-        hits = [
-            [SearchHit(int(i), float(row[i]), videos[i]) for i in best]
-            for row, best in zip(scores, order, strict=True)
-        ]
-        return hits[0] if isinstance(query, str) else hits
-
-    def evaluate(
-        self, x=None, *args, batch_size=None, verbose="auto", **kwargs
-    ):
-        """Measures how well videos and texts find one another.
-
-        Args:
-            x: dict of `videos` and `captions` (a string or a list of strings
-                for each video), such as `keras_longvideo.data.read_manifest`
-                returns; or a `tf.data.Dataset` of pairs, each of which counts
-                as a video of its own.
-            *args: see `keras.Model.evaluate`.
-            batch_size: int. Defaults to `8` for a dict.
-            verbose: as in `keras.Model.evaluate`.
-            **kwargs: see `keras.Model.evaluate`.
-
-        Returns:
-            A dict of Recall@1, @5 and @10 and of the median rank, in both
-            directions; see `keras_longvideo.evaluation.retrieval_metrics`.
-        """
-        if kwargs.get("_use_cached_eval_dataset"):
-            # `fit` validates: the loss, batch by batch.
-            return super().evaluate(x, *args, verbose=verbose, **kwargs)
-        if not isinstance(x, dict):
-            with feeding_own_share():
-                pairs = self.predict(
-                    own_share(x), batch_size=batch_size, verbose=verbose
-                )
-            return retrieval_metrics(
-                pairs["video_embeddings"],
-                pairs["text_embeddings"],
-                np.arange(len(pairs["text_embeddings"])),
-            )
-        captions = [[c] if isinstance(c, str) else c for c in x["captions"]]
-        videos, _ = as_list(x["videos"])
-        if len(captions) != len(videos):
-            raise ValueError(
-                "`x` must have captions for each video. Received: "
-                f"{len(videos)} videos, captions for {len(captions)}"
-            )
-        counts = [len(c) for c in captions]
-        return retrieval_metrics(
-            self.encode_video(videos, batch_size or 8, verbose),
-            self.encode_text([c for several in captions for c in several]),
-            np.repeat(np.arange(len(videos)), counts),
-        )
-
     @staticmethod
     def get_layout_map(
         device_mesh,
@@ -510,6 +451,7 @@ class VideoTextRetriever(VideoTask):
             sequence_parallel_dim_name,
             vivit_layouts,
             bert_layouts,
+            image_text_layouts,
             projection_layouts,
         )
 
@@ -529,21 +471,10 @@ class VideoTextRetriever(VideoTask):
                 "text_backbone": keras.layers.serialize(self.text_backbone),
                 "projection_dim": self.projection_dim,
                 "loss": self.loss_name,
+                "text_pooling": self.text_pooling,
             }
         )
         return config
-
-
-@keeps_weights
-@returns_whole_outputs
-class _TextEncoder(keras.Model):
-    """A functional model of `token_ids` and `padding_mask`."""
-
-
-def _embed(encoder, batches, verbose):
-    with feeding_own_share():
-        embeddings = encoder.predict(batches, verbose=verbose)
-    return embeddings[: len(batches.examples)]
 
 
 def _is_manifest(x):

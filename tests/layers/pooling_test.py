@@ -3,6 +3,7 @@ import pytest
 from keras import ops
 
 from keras_longvideo.layers import AttentionPooling
+from keras_longvideo.layers import LastTokenPooling
 from keras_longvideo.layers import MeanPooling
 
 
@@ -15,6 +16,16 @@ def test_mean_by_hand():
     for token_mask in (mask, mask.astype("int32")):
         pooled = MeanPooling()(tokens, token_mask)
         assert ops.convert_to_numpy(pooled).tolist() == [[2, 4]]
+
+
+def test_last_token_by_hand():
+    tokens = np.array([[[1.0], [2.0], [3.0]]] * 3)
+    mask = np.array([[1, 0, 0], [1, 1, 0], [1, 1, 1]])
+    for token_mask in (mask, mask.astype("bool")):
+        pooled = LastTokenPooling()(tokens, token_mask=token_mask)
+        assert ops.convert_to_numpy(pooled).tolist() == [[1], [2], [3]]
+    pooled = LastTokenPooling()(tokens)
+    assert ops.convert_to_numpy(pooled).tolist() == [[3], [3], [3]]
 
 
 def test_mean_of_nothing_is_zero():

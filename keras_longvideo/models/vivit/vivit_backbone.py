@@ -31,7 +31,9 @@ from keras_longvideo.models.processes import whole_weights
 from keras_longvideo.models.video_model import takes_videos
 from keras_longvideo.models.video_model import video_inputs
 from keras_longvideo.models.vivit import adaptation
+from keras_longvideo.models.vivit.from_keras_hub import image_encoder
 from keras_longvideo.models.vivit.transfer import load_saved_weights
+from keras_longvideo.models.vivit.transfer import transfer_weights
 
 # The block of each kind of attention, and how it drops tokens unless told
 # otherwise: frames need equally many, and attention over time the same places.
@@ -390,6 +392,84 @@ class ViViTBackbone(Backbone):
             load_saved_weights(
                 backbone, preset.backbone["config"], preset.weights("model")
             )
+        return backbone
+
+    @classmethod
+    def from_image_encoder(
+        cls, source, num_frames=16, tubelet_size=None, **overrides
+    ):
+        """Makes a video encoder of an image encoder of KerasHub.
+
+        The patch kernel is repeated over the frames of a tubelet and divided
+        by them, positions are repeated over time, all else is carried over as
+        it is. A still video is then to the encoder what the picture is to the
+        source: with `attention="frame"` or `"factorized"`, and with joint
+        attention where the source has no class token, its pooled output is the
+        source's, up to rounding. (With joint attention, a class token stands
+        beside the tokens of all frames; training adapts it to that.) A single
+        frame goes through the source's own kernel. The encoder is compared
+        with the source before it is handed out.
+
+        `uint8` pixels are scaled as those that the source was trained on: to
+        `[-1, 1]` for ViT and SigLIP, by ImageNet's mean and deviation for DeiT
+        and DINOv2, by CLIP's own for CLIP and MetaCLIP 2. DINOv2's layer scale
+        becomes part of the maps before it.
+
+        Args:
+            source: a KerasHub backbone in float32: a `ViTBackbone`,
+                `DeiTBackbone`, `DINOV2Backbone` (with or without registers),
+                `CLIPBackbone`, `CLIPVisionEncoder`, `SigLIPBackbone`,
+                `SigLIPVisionEncoder` or `MetaCLIP2Backbone`; or the name of a
+                preset of one, as `keras_hub.models.Backbone.from_preset` takes
+                it. It is left as it is.
+            num_frames: int. Frames of a clip. Defaults to `16`.
+            tubelet_size: tuple of ints `(frames, height, width)`, height and
+                width those of the source's patches. `None`, the default, is
+                one frame: each is cut up as the source cuts a picture. Two
+                make half as many tokens.
+            **overrides: other arguments of this class, such as `attention`,
+                `image_shape` (the source's by default, less what its patches
+                leave over at the edge; positions are interpolated) or `dtype`.
+
+        Returns:
+            A `ViViTBackbone`.
+
+        Raises:
+            ValueError: if `source` is none of these, an override is unknown or
+                has no use for the source's weights, or the encoder does not
+                compute what the source does.
+
+        Example:
+
+        ```python
+        import keras_hub
+        from keras_longvideo.models import ViViTBackbone
+
+        # Or the name of a preset, such as "siglip_base_patch16_224".
+        source = keras_hub.models.SigLIPVisionEncoder(
+            patch_size=8,
+            hidden_dim=16,
+            num_layers=2,
+            num_heads=2,
+            intermediate_dim=32,
+            image_shape=(32, 32, 3),
+        )
+        backbone = ViViTBackbone.from_image_encoder(
+            source, num_frames=8, tubelet_size=(2, 8, 8)
+        )
+        ```
+        """
+        check_overrides(overrides, argument_names(cls))
+        image, config = image_encoder(cls, source)
+        backbone = cls(
+            **{
+                **config,
+                "num_frames": num_frames,
+                "tubelet_size": tubelet_size or image.tubelet_size,
+                **overrides,
+            }
+        )
+        transfer_weights(image, backbone)
         return backbone
 
     @staticmethod

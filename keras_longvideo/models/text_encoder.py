@@ -1,0 +1,67 @@
+"""The text half of a retriever: from tokens to one vector a text."""
+
+import keras
+from keras import ops
+
+from keras_longvideo.layers import LastTokenPooling
+from keras_longvideo.layers import MeanPooling
+from keras_longvideo.models.keeps_weights import keeps_weights
+from keras_longvideo.models.processes import returns_whole_outputs
+
+TEXT_POOLINGS = {"mean": MeanPooling, "last": LastTokenPooling}
+
+
+@keeps_weights
+@returns_whole_outputs
+class TextEncoder(keras.Model):
+    """A functional model of `token_ids` and `padding_mask`."""
+
+
+def text_inputs():
+    """The inputs of a `TextEncoder`."""
+    return {
+        "token_ids": keras.Input((None,), dtype="int32", name="token_ids"),
+        "padding_mask": keras.Input((None,), dtype="bool", name="padding_mask"),
+    }
+
+
+def pooled_text(text_backbone, inputs, pooling):
+    """One vector for each text.
+
+    Args:
+        text_backbone: a KerasHub encoder of texts, which is given those of
+            `inputs` and `segment_ids` (zeros) that it takes.
+        inputs: dict of `token_ids` and `padding_mask`.
+        pooling: see `keras_longvideo.models.VideoTextRetriever`.
+
+    Returns:
+        A tensor of shape `(batch, dim)`.
+
+    Raises:
+        ValueError: if `pooling` is unknown, or not for such an encoder.
+    """
+    if pooling not in (*TEXT_POOLINGS, None):
+        raise ValueError(
+            f"`text_pooling` must be one of {sorted(TEXT_POOLINGS)} or None. "
+            f"Received: text_pooling={pooling!r}"
+        )
+    available = {**inputs, "segment_ids": ops.zeros_like(inputs["token_ids"])}
+    outputs = text_backbone(
+        {name: available[name] for name in text_backbone.input}
+    )
+    if isinstance(outputs, dict):
+        outputs = outputs["sequence_output"]
+    if (len(outputs.shape) == 2) != (pooling is None):
+        raise ValueError(
+            "`text_pooling` must be None where the text backbone pools its "
+            f"tokens itself, and one of {sorted(TEXT_POOLINGS)} where it does "
+            f"not. Received: text_pooling={pooling!r}, and a "
+            f"{type(text_backbone).__name__} whose output has shape "
+            f"{tuple(outputs.shape)}"
+        )
+    if pooling is None:
+        return outputs
+    pooler = TEXT_POOLINGS[pooling](
+        dtype=text_backbone.dtype_policy, name="text_pooler"
+    )
+    return pooler(outputs, token_mask=inputs["padding_mask"])
