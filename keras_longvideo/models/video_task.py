@@ -44,7 +44,8 @@ class VideoTask(Task):
             preset: string or path. A built-in name (see
                 `keras_longvideo.list_presets()`), a directory, or a handle
                 `"hf://org/name"` or `"hf://org/name@revision"`. Of a preset
-                of another task, the encoder is used.
+                of another task, the encoder is used. Directories and handles
+                may be of transformers' format, of ViViT or VideoMAE.
             load_weights: bool. If `False`, weights are random.
             **overrides: arguments of this task or of its backbone, in place
                 of the preset's. `dtype` is that of all of the task; it

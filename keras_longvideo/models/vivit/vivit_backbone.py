@@ -359,7 +359,9 @@ class ViViTBackbone(Backbone):
         Args:
             preset: string or path. A built-in name (see
                 `keras_longvideo.list_presets()`), a directory, or a handle
-                `"hf://org/name"` or `"hf://org/name@revision"`.
+                `"hf://org/name"` or `"hf://org/name@revision"`. Of a preset of
+                a task, the encoder is taken. Directories and handles may be
+                of transformers' format, of ViViT or VideoMAE.
             load_weights: bool. If `False`, weights are random.
             **overrides: arguments of this class in place of the preset's.
                 `dtype` defaults to Keras's global policy, not to the saved
