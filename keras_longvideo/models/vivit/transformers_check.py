@@ -24,7 +24,7 @@ def check_encoder(backbone, tensors, config):
     """Compares an encoder with a plain forward pass of its checkpoint.
 
     Both embed a clip of noise; some of its tokens, from all over the clip, go
-    through all layers. That takes a second or two for ViT-B.
+    through all layers. That takes a few seconds for ViT-B.
 
     Args:
         backbone: `ViViTBackbone`.

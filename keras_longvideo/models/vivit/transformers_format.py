@@ -4,8 +4,8 @@ import numpy as np
 
 TITLES = {"vivit": "ViViT", "videomae": "VideoMAE"}
 # Frames a second of the clips that published weights were trained on:
-# Kinetics at 25, every second frame (arXiv 2103.15691, section 4.1) and every
-# fourth (arXiv 2203.12602, section 4.2).
+# of Kinetics' 25, every second (arXiv 2103.15691) and every fourth
+# (arXiv 2203.12602).
 FPS = {"vivit": 12.5, "videomae": 6.25}
 # What transformers takes where a config.json leaves something out.
 _DEFAULTS = {

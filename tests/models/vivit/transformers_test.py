@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 import warnings
 
 import keras
@@ -408,6 +410,36 @@ def test_other_sizes(tmp_path):
     close(classifier(x), ops.convert_to_numpy(whole(x)))
 
 
+def test_fixed_positions_are_interpolated(tmp_path):
+    save(make("videomae", VIDEOMAES["as_published"]), tmp_path)
+    backbone = models.ViViTBackbone.from_preset(tmp_path, num_frames=8)
+    received = ops.convert_to_numpy(backbone.embedding.joint_positions)
+    # The first entry is the sine of the tubelet's number, four at a time.
+    sines = np.sin(np.arange(8)).reshape(2, 4)
+    expected = [
+        sines[0],
+        0.75 * sines[0] + 0.25 * sines[1],
+        0.25 * sines[0] + 0.75 * sines[1],
+        sines[1],
+    ]
+    close(received[..., 0].reshape(4, 4), np.array(expected))
+
+
+def test_a_retriever_takes_the_encoder(tiny, tmp_path):
+    model = make("vivit", VIVITS["as_published"])
+    save(model, tmp_path)
+    retriever = models.VideoTextRetriever.from_preset(
+        tmp_path,
+        text_backbone=tiny.text_backbone(),
+        preprocessor=tiny.preprocessor(),
+    )
+    x = clips(model.config)
+    close(
+        retriever.backbone(x)["sequence_output"],
+        theirs(model, x)[0],
+    )
+
+
 def test_a_new_head_for_other_classes(tmp_path):
     save(make("vivit", VIVITS["as_published"]), tmp_path)
     other = models.VideoClassifier.from_preset(tmp_path, num_classes=7)
@@ -659,3 +691,27 @@ def test_a_preset_of_keras_replaces_one_of_transformers(folder):
     classifier.save_to_preset(folder.parent / "copy")
     again = keras_longvideo.from_preset(folder.parent / "copy")
     assert again.labels == classifier.labels
+
+
+SCRIPT = """
+import sys
+
+sys.modules["torch"] = sys.modules["transformers"] = None
+
+import keras_longvideo
+
+print(keras_longvideo.from_preset(sys.argv[1]).labels)
+"""
+
+
+@pytest.mark.backend_free
+@pytest.mark.slow
+def test_loading_needs_neither_transformers_nor_torch(folder):
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, folder],
+        env={**os.environ, "KERAS_BACKEND": "jax"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "'class 4'" in done.stdout
