@@ -83,8 +83,9 @@ class TransformersPreset(Preset):
         if missing:
             raise self._missing(missing)
         head = task.output_dense
-        head.kernel.assign(_float32(self.tensors["classifier.weight"]).T)
-        head.bias.assign(_float32(self.tensors["classifier.bias"]))
+        for weight, name in ((head.kernel, "weight"), (head.bias, "bias")):
+            value = _value(self.tensors, f"classifier.{name}", weight.shape)
+            self._assign(weight, f"predictions/{weight.name}", value)
 
     def load_assets(self, preprocessor):
         """There are none."""
@@ -129,20 +130,20 @@ class TransformersPreset(Preset):
                 value = values[path]
             else:
                 continue  # Positions that are computed, and seeds.
-            if path.endswith("_positions"):
-                # One table there, a grid of them here.
-                value = value.reshape(weight.shape)
-            self._check_shape(path, value, weight)
-            weight.assign(value)
+            self._assign(weight, path, value)
         check_encoder(backbone, tensors, self.config)
 
-    def _check_shape(self, path, value, weight):
+    def _assign(self, weight, path, value):
+        if value.size == np.prod(weight.shape):
+            # Heads are axes of their own here, and positions a grid.
+            value = value.reshape(weight.shape)
         if value.shape != tuple(weight.shape):
             raise ValueError(
                 f"The preset {self.name!r} is broken: its config.json and its "
                 f"weights do not fit each other. {path} should be of shape "
                 f"{tuple(weight.shape)}, and is of {value.shape}."
             )
+        weight.assign(value)
 
     def _missing(self, names):
         return ValueError(
@@ -239,10 +240,7 @@ def _value(tensors, name, shape):
     if name is None:
         return np.zeros(shape, "float32")
     value = _float32(tensors[name])
-    if value.ndim == 2:
-        value = value.T
-    # Heads are axes of their own here.
-    return value.reshape(shape) if value.size == np.prod(shape) else value
+    return value.T if value.ndim == 2 else value
 
 
 def _float32(x):

@@ -641,9 +641,17 @@ def test_missing_weights(folder, name):
         keras_longvideo.from_preset(folder)
 
 
-def test_weights_of_another_size(folder):
-    change_config(folder, intermediate_size=21)
-    with pytest.raises(ValueError, match="mlp_intermediate/kernel.*12, 21"):
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"intermediate_size": 21}, "mlp_intermediate/kernel.*12, 21"),
+        ({"num_frames": 8}, "joint_positions.*4, 2, 2, 12.*8, 12"),
+        ({"id2label": {"0": "a"}}, r"predictions/kernel.*12, 1.*12, 5"),
+    ],
+)
+def test_weights_of_another_size(folder, change, message):
+    change_config(folder, **change)
+    with pytest.raises(ValueError, match=message):
         keras_longvideo.from_preset(folder)
 
 
