@@ -12,7 +12,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 demo: .venv/demo
 	KERAS_BACKEND=$${KERAS_BACKEND:-jax} $(BIN)/python examples/text_to_video_search.py
 
-test: .venv/test $(if $(filter torch,$(BACKENDS)),.venv/torch)
+test: .venv/test .venv/torch
 	KERAS_BACKEND=$(firstword $(BACKENDS)) $(BIN)/pytest
 	$(foreach b,$(wordlist 2,9,$(BACKENDS)),KERAS_BACKEND=$(b) $(BIN)/pytest -m "not backend_free" &&) true
 
@@ -37,6 +37,7 @@ clean:
 	-$(BIN)/pip install --quiet --editable ".[jax-tpu]"
 	touch $@
 
+# A backend, and what transformers runs on, which outputs are compared with.
 # Pinned: this release has a CPU wheel under its plain version number.
 .venv/torch: .venv/test
 	$(BIN)/pip install --quiet torch==2.13.0

@@ -3,11 +3,15 @@
 from keras_longvideo.hub.errors import hub_errors
 from keras_longvideo.hub.handles import parse_handle
 
+# The same weights once more, in formats that no preset is read from.
+UNREAD_WEIGHTS = ("pytorch_model*.bin*", "tf_model*.h5*", "flax_model*")
+
 
 def download_preset(handle):
     """Downloads a preset and returns the local directory that holds it.
 
-    Files already in the client's cache are not fetched again. Where the Hub
+    Files already in the client's cache are not fetched again. Weights that
+    lie there in another framework's format, too, are left out. Where the Hub
     cannot be reached, a complete copy in the cache is used as it is.
 
     Args:
@@ -40,4 +44,6 @@ def download_preset(handle):
 
     repo_id, revision = parse_handle(handle)
     with hub_errors(handle):
-        return snapshot_download(repo_id, revision=revision)
+        return snapshot_download(
+            repo_id, revision=revision, ignore_patterns=UNREAD_WEIGHTS
+        )

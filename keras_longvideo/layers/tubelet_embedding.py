@@ -9,9 +9,10 @@ from keras_longvideo.layers.video_embedding import VideoEmbedding
 from keras_longvideo.ops import gather_tokens
 from keras_longvideo.ops import interpolate_positions
 from keras_longvideo.ops import repeat_last_frame
+from keras_longvideo.ops import sinusoid_positions
 from keras_longvideo.ops import split_into_tubelets
 
-POSITIONS = ("separate", "joint", "space")
+POSITIONS = ("separate", "joint", "fixed", "space")
 
 
 @keras.saving.register_keras_serializable(package="keras_longvideo")
@@ -40,8 +41,10 @@ class TubeletEmbedding(VideoEmbedding):
             with the default scale, pixels lie between -1 and 1.
         masking: `keras_longvideo.layers.TokenMasking` or None.
         positions: `"separate"`, a table of times and one of places, which add
-            up; `"joint"`, a table of all tubelets, as ViViT; or `"space"`, of
-            places alone. Defaults to `"separate"`.
+            up; `"joint"`, a table of all tubelets, as ViViT; `"fixed"`, the
+            same of sines and cosines, which training leaves alone, as
+            VideoMAE; or `"space"`, of places alone. Defaults to
+            `"separate"`.
         by_frame: bool. Whether tokens keep an axis of times, for layers that
             work on each frame. Positions in time then start at zero, so that
             at first a frame is embedded as an image. Defaults to `False`.
@@ -125,11 +128,12 @@ class TubeletEmbedding(VideoEmbedding):
         t, h, w = self.tubelet_size
         times, rows, columns = self.grid
 
-        def add(name, *shape, initializer):
+        def add(name, *shape, initializer, trainable=True):
             return self.add_weight(
                 name=name,
                 shape=(*shape, self.hidden_dim),
                 initializer=initializer,
+                trainable=trainable,
             )
 
         self.kernel = self._add_kernel("kernel", (t, h, w))
@@ -137,11 +141,13 @@ class TubeletEmbedding(VideoEmbedding):
         if t > 1:
             self.image_kernel = self._add_kernel("image_kernel", (1, h, w))
             self.image_bias = add("image_bias", initializer="zeros")
-        if self.positions == "joint":
+        if self.positions in ("joint", "fixed"):
+            is_fixed = self.positions == "fixed"
             self.joint_positions = add(
                 "joint_positions",
                 *(times, rows, columns),
-                initializer=self._normal(),
+                initializer=_sinusoids if is_fixed else self._normal(),
+                trainable=not is_fixed,
             )
             return
         if self.positions == "separate":
@@ -200,7 +206,7 @@ class TubeletEmbedding(VideoEmbedding):
     def _add_positions(self, tokens, grid, indices, is_image):
         times, rows, columns = grid
         places = rows * columns
-        if self.positions == "joint":
+        if self.positions in ("joint", "fixed"):
             table = interpolate_positions(self.joint_positions, grid)
             table = ops.reshape(table, (times * places, self.hidden_dim))
             table = ops.cast(table, self.compute_dtype)
@@ -295,3 +301,8 @@ class TubeletEmbedding(VideoEmbedding):
             }
         )
         return config
+
+
+def _sinusoids(shape, dtype):
+    table = sinusoid_positions(math.prod(shape[:-1]), shape[-1])
+    return ops.convert_to_tensor(table.reshape(shape), dtype)

@@ -11,6 +11,7 @@ from keras_longvideo.models.video_model import video_inputs
 from keras_longvideo.models.video_preprocessor import VideoPreprocessor
 from keras_longvideo.models.video_text_preprocessor import VideoTextPreprocessor
 from keras_longvideo.models.video_text_retriever import VideoTextRetriever
+from keras_longvideo.models.vivit.to_transformers import export_to_transformers
 from keras_longvideo.models.vivit.vivit_backbone import ViViTBackbone
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "VideoTextPreprocessor",
     "VideoTextRetriever",
     "ViViTBackbone",
+    "export_to_transformers",
     "from_preset",
     "list_presets",
     "text_tower",

@@ -12,7 +12,10 @@ def from_preset(preset, load_weights=True, **overrides):
     Args:
         preset: string or path. A built-in name (see
             `keras_longvideo.list_presets()`), a directory, or a handle
-            `"hf://org/name"` or `"hf://org/name@revision"`.
+            `"hf://org/name"` or `"hf://org/name@revision"`. Those may be of
+            transformers' format, of ViViT or VideoMAE; a
+            `...ForVideoClassification` is a
+            `keras_longvideo.models.VideoClassifier`.
         load_weights: bool. If `False`, weights are random.
         **overrides: arguments of the task or the encoder in place of the
             preset's, such as `dtype="bfloat16"`.

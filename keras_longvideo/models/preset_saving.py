@@ -34,7 +34,8 @@ def whole_preset(directory):
     directory = pathlib.Path(directory)
     if directory.exists() and not directory.is_dir():
         raise ValueError(
-            f"`preset_dir` must be a directory. Received a file: {directory}"
+            "The place to write to must be a directory. Received a file: "
+            f"{directory}"
         )
     directory.parent.mkdir(parents=True, exist_ok=True)
     # Beside the target: moving within a file system is a rename.

@@ -1,40 +1,17 @@
 """Names and handles of presets, and what they stand for."""
 
-import dataclasses
 import difflib
 import fnmatch
 import inspect
-import json
 import pathlib
 
 from keras_longvideo.hub import download_preset
+from keras_longvideo.models.preset import Preset
+from keras_longvideo.models.preset import read_json
+from keras_longvideo.models.vivit.from_transformers import TransformersPreset
 from keras_longvideo.models.vivit.vivit_presets import vivit_presets
 
 HUB_PREFIX = "hf://"
-
-
-@dataclasses.dataclass(frozen=True)
-class Preset:
-    """An opened preset: its serialized objects, and where its weights lie."""
-
-    name: str
-    # Serialized Keras objects, as `keras.saving` writes them. A built-in
-    # configuration has the backbone's `config` alone.
-    backbone: dict
-    task: dict | None = None
-    preprocessor: dict | None = None
-    directory: pathlib.Path | None = None
-
-    def weights(self, stem):
-        """The path of the weights `stem` (`"model"` or `"task"`)."""
-        for suffix in ("h5", "json"):
-            path = self.directory / f"{stem}.weights.{suffix}"
-            if path.exists():
-                return str(path)
-        raise FileNotFoundError(
-            f"The preset {self.name!r} has no file '{stem}.weights.h5'. Save "
-            "it anew, or pass `load_weights=False` for random weights."
-        )
 
 
 def list_presets(pattern="*"):
@@ -105,29 +82,14 @@ def open_preset(preset, load_weights=True):
 
 
 def _read(name, directory):
-    def read(file_name):
-        path = directory / file_name
-        if not path.exists():
-            return None
-        try:
-            return json.loads(path.read_text("utf-8"))
-        except ValueError as e:
-            raise ValueError(
-                f"The preset {name!r} is broken: {file_name} is no JSON ({e})."
-            ) from e
-
-    backbone = read("config.json")
-    if backbone is None or "registered_name" not in backbone:
-        raise ValueError(
-            f"{name!r} holds no Keras preset: it has no config.json of a "
-            "saved Keras object. Write one with `save_to_preset`."
-        )
-    return Preset(
-        name,
-        backbone=backbone,
-        task=read("task.json"),
-        preprocessor=read("preprocessor.json"),
-        directory=directory,
+    config = read_json(name, directory, "config.json") or {}
+    if "registered_name" in config:
+        return Preset.read(name, directory)
+    if "model_type" in config:
+        return TransformersPreset.read(name, directory)
+    raise ValueError(
+        f"{name!r} holds no Keras preset and no model of transformers: it has "
+        "no config.json of either. Write one with `save_to_preset`."
     )
 
 

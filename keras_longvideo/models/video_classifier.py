@@ -16,11 +16,13 @@ class VideoClassifier(VideoTask):
 
     Args:
         backbone: `keras_longvideo.models.ViViTBackbone`.
-        num_classes: int.
+        num_classes: int. May be left out where `labels` are given.
         preprocessor: `keras_longvideo.models.VideoPreprocessor`, or None where
             inputs come preprocessed.
         activation: activation of the output. Defaults to `None`: logits.
         dropout: float. Dropout before the head. Defaults to `0.0`.
+        labels: list of strings. Names of the classes, in order; `predict`'s
+            column `i` is `labels[i]`. Defaults to `None`: no names.
         **kwargs: other arguments of `keras.Model`.
 
     Example:
@@ -39,16 +41,21 @@ class VideoClassifier(VideoTask):
     """
 
     preprocessor_cls = VideoPreprocessor
+    head_arguments = ("num_classes", "labels")
 
     def __init__(
         self,
         backbone,
-        num_classes,
+        num_classes=None,
         preprocessor=None,
         activation=None,
         dropout=0.0,
+        labels=None,
         **kwargs,
     ):
+        if num_classes is None and labels is not None:
+            num_classes = len(labels)
+        _check_classes(num_classes, labels)
         # === Layers ===
         self.backbone = backbone
         self.preprocessor = preprocessor
@@ -72,6 +79,7 @@ class VideoClassifier(VideoTask):
         self.num_classes = num_classes
         self.activation = activation
         self.dropout = dropout
+        self.labels = None if labels is None else list(labels)
 
     @classmethod
     def default_preprocessor(cls, backbone, video_converter=None):
@@ -110,6 +118,20 @@ class VideoClassifier(VideoTask):
                     keras.activations.get(self.activation)
                 ),
                 "dropout": self.dropout,
+                "labels": self.labels,
             }
         )
         return config
+
+
+def _check_classes(num_classes, labels):
+    if num_classes is None:
+        raise ValueError(
+            "A `VideoClassifier` needs `num_classes`, an int, or `labels`, the "
+            "names of the classes. Received neither."
+        )
+    if labels is not None and len(labels) != num_classes:
+        raise ValueError(
+            f"`labels` must name each of the {num_classes} classes. "
+            f"Received: {len(labels)} labels"
+        )

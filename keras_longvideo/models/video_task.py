@@ -18,7 +18,6 @@ from keras_longvideo.models.processes import own_share
 from keras_longvideo.models.processes import returns_whole_outputs
 from keras_longvideo.models.processes import whole_weights
 from keras_longvideo.models.video_model import takes_videos
-from keras_longvideo.models.vivit.transfer import load_saved_weights
 from keras_longvideo.models.vivit.vivit_backbone import ViViTBackbone
 
 
@@ -34,6 +33,8 @@ class VideoTask(Task):
     """
 
     backbone_cls = ViViTBackbone
+    # Arguments that say what the head is for.
+    head_arguments = ()
 
     @classmethod
     def from_preset(cls, preset, load_weights=True, **overrides):
@@ -43,7 +44,8 @@ class VideoTask(Task):
             preset: string or path. A built-in name (see
                 `keras_longvideo.list_presets()`), a directory, or a handle
                 `"hf://org/name"` or `"hf://org/name@revision"`. Of a preset
-                of another task, the encoder is used.
+                of another task, the encoder is used. Directories and handles
+                may be of transformers' format, of ViViT or VideoMAE.
             load_weights: bool. If `False`, weights are random.
             **overrides: arguments of this task or of its backbone, in place
                 of the preset's. `dtype` is that of all of the task; it
@@ -74,8 +76,14 @@ class VideoTask(Task):
             preset.task["registered_name"]
         )
         is_this_task = saved_cls is not None and issubclass(saved_cls, cls)
+        # A head for other classes starts afresh, as in KerasHub.
+        has_own_head = any(name in own for name in cls.head_arguments)
         if is_this_task:
-            config = dict(preset.task["config"])
+            config = {
+                name: value
+                for name, value in preset.task["config"].items()
+                if not (has_own_head and name in cls.head_arguments)
+            }
             for name, value in config.items():
                 if name != "preprocessor" and _is_serialized(value):
                     value["config"]["dtype"] = dtype
@@ -86,18 +94,12 @@ class VideoTask(Task):
                     own["backbone"], _video_converter(preset)
                 )
             task = cls(**own)
-        if preset.directory is not None:
-            if task.preprocessor is not None and "preprocessor" not in own:
-                task.preprocessor.load_preset_assets(str(preset.directory))
-            if load_weights:
-                load_saved_weights(
-                    task.backbone,
-                    preset.backbone["config"],
-                    preset.weights("model"),
-                )
-        # A head of another size starts afresh, as in KerasHub.
-        if is_this_task and load_weights and "num_classes" not in own:
-            task.load_task_weights(preset.weights("task"))
+        if task.preprocessor is not None and "preprocessor" not in own:
+            preset.load_assets(task.preprocessor)
+        if load_weights:
+            preset.load_backbone_weights(task.backbone)
+            if is_this_task and not has_own_head:
+                preset.load_task_weights(task)
         return task
 
     def fit(

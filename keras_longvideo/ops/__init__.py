@@ -11,6 +11,7 @@ from keras_longvideo.ops.per_token import dense
 from keras_longvideo.ops.per_token import layer_normalization
 from keras_longvideo.ops.positions import interpolate_positions
 from keras_longvideo.ops.positions import interpolation_matrix
+from keras_longvideo.ops.positions import sinusoid_positions
 from keras_longvideo.ops.tokens import gather_tokens
 from keras_longvideo.ops.tokens import keep_indices
 from keras_longvideo.ops.tokens import repeat_last_frame
@@ -31,5 +32,6 @@ __all__ = [
     "repeat_last_frame",
     "set_attention_implementation",
     "sigmoid_loss",
+    "sinusoid_positions",
     "split_into_tubelets",
 ]

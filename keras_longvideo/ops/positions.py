@@ -41,12 +41,41 @@ def interpolation_matrix(source, target):
     return matrix
 
 
+def sinusoid_positions(num_positions, dim):
+    """Fixed positions: sines and cosines of the number of a token.
+
+    Entry `2 i` of position `p` is `sin(p / 10000^(2 i / dim))`, entry
+    `2 i + 1` the cosine of the same ("Attention is all you need"; VideoMAE's).
+
+    Args:
+        num_positions: int. How many.
+        dim: int. Length of a token.
+
+    Returns:
+        A float32 numpy array of shape `(num_positions, dim)`.
+
+    Example:
+
+    ```python
+    from keras_longvideo.ops import sinusoid_positions
+
+    sinusoid_positions(2, 2)  # [[0., 1.], [0.8415, 0.5403]]
+    ```
+    """
+    entries = np.arange(dim)
+    angles = np.arange(num_positions)[:, None] / np.power(
+        10_000.0, 2 * (entries // 2) / dim
+    )
+    table = np.where(entries % 2, np.cos(angles), np.sin(angles))
+    return table.astype("float32")
+
+
 def interpolate_positions(table, size):
     """Resamples a table of learned positions to another grid.
 
     Args:
         table: tensor of shape `(*grid, dim)`, one vector per grid point; the
-            grid has one axis (time) or two (rows and columns).
+            grid has an axis of time, those of rows and columns, or all three.
         size: tuple of ints. The wanted grid, as long as `grid`.
 
     Returns:

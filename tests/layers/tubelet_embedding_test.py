@@ -170,3 +170,24 @@ def test_config_round_trip():
     assert copy.masking.rate == 0.25
     assert copy.masking.mode == "tube"
     assert copy.get_config() == layer.get_config()
+
+
+def test_fixed_positions_are_sinusoids_and_not_trained():
+    layer = make(positions="fixed", hidden_dim=2)
+    tokens, _ = layer(pixels())
+    assert [w.name for w in layer.non_trainable_weights] == ["joint_positions"]
+    without, _ = make_without_positions(layer)(pixels())
+    numbers = np.arange(12)
+    expected = np.stack([np.sin(numbers), np.cos(numbers)], axis=1)
+    np.testing.assert_allclose(
+        numpy(tokens)[0] - numpy(without)[0], expected, atol=1e-5
+    )
+
+
+def make_without_positions(layer):
+    other = make(positions="joint", hidden_dim=layer.hidden_dim)
+    other.build((2, 4, 8, 12, 3))
+    other.kernel.assign(layer.kernel)
+    other.bias.assign(layer.bias)
+    other.joint_positions.assign(np.zeros(other.joint_positions.shape))
+    return other

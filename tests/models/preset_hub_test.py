@@ -1,5 +1,7 @@
 """Presets that go up to a Hub and come back."""
 
+import pathlib
+
 import numpy as np
 import pytest
 
@@ -49,3 +51,22 @@ def test_an_own_card_stays(hub, tiny, tmp_path):
 def test_what_is_not_there(hub):
     with pytest.raises(FileNotFoundError, match="someone/none"):
         keras_longvideo.from_preset("hf://someone/none")
+
+
+def test_a_model_of_transformers_is_on_the_hub(hub, tiny, tmp_path):
+    backbone = tiny.backbone(num_prefix_tokens=1, pooling="token")
+    classifier = models.VideoClassifier(backbone, labels=["a", "b"])
+    models.export_to_transformers(classifier, tmp_path)
+    files = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    unread = {"pytorch_model.bin": b"1", "tf_model.h5": b"2"}
+    hub.commit("someone/vivit", files | unread)
+    loaded = keras_longvideo.from_preset("hf://someone/vivit")
+    assert loaded.labels == ["a", "b"]
+    np.testing.assert_allclose(
+        tiny.to_numpy(loaded(tiny.clips())),
+        tiny.to_numpy(classifier(tiny.clips())),
+        atol=1e-5,
+    )
+    fetched = keras_longvideo.hub.download_preset("hf://someone/vivit")
+    assert set(files) <= {path.name for path in pathlib.Path(fetched).iterdir()}
+    assert not (pathlib.Path(fetched) / "pytorch_model.bin").exists()

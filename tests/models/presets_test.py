@@ -245,7 +245,7 @@ def test_a_task_of_a_built_in_preset_needs_its_other_parts():
         models.VideoTextRetriever.from_preset(
             "short_vivit_tiny", load_weights=False
         )
-    with pytest.raises(TypeError, match="'num_classes'"):
+    with pytest.raises(ValueError, match="needs `num_classes`"):
         models.VideoClassifier.from_preset(
             "short_vivit_tiny", load_weights=False
         )

@@ -196,3 +196,22 @@ def test_validation_split_is_refused(trained, video_files):
         trained.classifier.fit(
             video_files, [0, 1, 2, 0], validation_split=0.5, verbose=0
         )
+
+
+def test_labels(tiny, tmp_path):
+    classifier = models.VideoClassifier(tiny.backbone(), labels=["up", "down"])
+    assert classifier.num_classes == 2
+    classifier.save_to_preset(tmp_path / "preset")
+    assert from_preset(tmp_path / "preset").labels == ["up", "down"]
+    # Other classes have no use for these names, nor for the head.
+    other = from_preset(tmp_path / "preset", num_classes=3)
+    assert (other.num_classes, other.labels) == (3, None)
+    named = from_preset(tmp_path / "preset", labels=["a", "b", "c"])
+    assert (named.num_classes, named.labels) == (3, ["a", "b", "c"])
+
+
+def test_labels_name_each_class(tiny):
+    with pytest.raises(ValueError, match="each of the 3 classes.*2 labels"):
+        models.VideoClassifier(tiny.backbone(), 3, labels=["up", "down"])
+    with pytest.raises(ValueError, match="needs `num_classes`"):
+        models.VideoClassifier(tiny.backbone())

@@ -4,6 +4,7 @@ from keras import ops
 
 from keras_longvideo.ops import interpolate_positions
 from keras_longvideo.ops import interpolation_matrix
+from keras_longvideo.ops import sinusoid_positions
 
 
 def test_twice_as_many_points():
@@ -48,3 +49,16 @@ def test_equals_a_bilinear_image_resize(size):
 def test_wrong_number_of_axes():
     with pytest.raises(ValueError, match="`size` must have 1 entries"):
         interpolate_positions(np.zeros((4, 8)), (2, 2))
+
+
+def test_sinusoids_by_hand():
+    received = sinusoid_positions(3, 3)
+    # The third entry has the second frequency, and no cosine beside it.
+    slow = 10_000 ** (-2 / 3)
+    expected = [
+        [0, 1, 0],
+        [np.sin(1), np.cos(1), np.sin(slow)],
+        [np.sin(2), np.cos(2), np.sin(2 * slow)],
+    ]
+    np.testing.assert_allclose(received, expected, atol=1e-7)
+    assert received.dtype == np.float32

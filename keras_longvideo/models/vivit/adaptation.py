@@ -104,4 +104,6 @@ def _train_parts(backbone, parts):
     for weight in backbone.weights:
         path = weight.path.removeprefix(f"{backbone.name}/")
         is_patch = path.startswith("embedding/") and "positions" not in path
-        weight.trainable = is_patch or any(part in path for part in parts)
+        is_fixed = backbone.positions == "fixed" and "positions" in path
+        is_part = any(part in path for part in parts)
+        weight.trainable = is_patch or (is_part and not is_fixed)

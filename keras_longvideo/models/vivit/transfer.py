@@ -1,5 +1,7 @@
 """From the weights of one encoder to those of another variant of it."""
 
+import inspect
+
 import numpy as np
 from keras import ops
 
@@ -18,27 +20,30 @@ _WITHOUT_WEIGHTS = {
 }
 
 
-def load_saved_weights(backbone, config, path):
+def load_saved_weights(backbone, config, load):
     """Loads weights that were saved of this encoder or another variant.
 
     Args:
         backbone: `ViViTBackbone`.
         config: dict. The config of the encoder that was saved.
-        path: path of its weights.
+        load: function. Gives an encoder of just that config its weights.
 
     Raises:
         ValueError: if a weight can't be made from the saved ones.
     """
     own = backbone.get_config()
-    saved = {name: _plain(config.get(name, own[name])) for name in own}
+    parameters = inspect.signature(type(backbone).__init__).parameters
+    defaults = {name: x.default for name, x in parameters.items()}
+    # Arguments that the config does not know are at their defaults.
+    saved = {name: _plain(config.get(name, defaults.get(name))) for name in own}
     changed = {name for name in own if saved[name] != _plain(own[name])}
     if not changed - _WITHOUT_WEIGHTS:
-        backbone.load_weights(path)
+        load(backbone)
         return
     source = type(backbone).from_config(
         {**config, "dtype": backbone.dtype_policy}
     )
-    source.load_weights(path)
+    load(source)
     transfer_weights(source, backbone)
 
 

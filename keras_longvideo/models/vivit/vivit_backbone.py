@@ -32,7 +32,6 @@ from keras_longvideo.models.video_model import takes_videos
 from keras_longvideo.models.video_model import video_inputs
 from keras_longvideo.models.vivit import adaptation
 from keras_longvideo.models.vivit.from_keras_hub import image_encoder
-from keras_longvideo.models.vivit.transfer import load_saved_weights
 from keras_longvideo.models.vivit.transfer import transfer_weights
 
 # The block of each kind of attention, and how it drops tokens unless told
@@ -83,9 +82,11 @@ class ViViTBackbone(Backbone):
             shapes in place of tubelets; `"tubevit"` names TubeViT's. With
             joint attention only. Defaults to `None`: tubelets.
         positions: `"separate"`, learned positions in time and in space, which
-            add up; or `"joint"`, one for each tubelet, as ViViT's published
-            weights have. Frame-level encoders have none in time, and tubes
-            have fixed ones. Defaults to `"separate"`.
+            add up; `"joint"`, one for each tubelet, as ViViT's published
+            weights have; or `"fixed"`, one for each tubelet that is not
+            trained, sines and cosines as VideoMAE's. Frame-level encoders have
+            none in time, and tubes have fixed ones of their own. Defaults to
+            `"separate"`.
         num_prefix_tokens: int. Learned tokens before those of the video, or
             of each frame where `attention` is not joint, such as a class
             token. Defaults to `0`.
@@ -95,9 +96,9 @@ class ViViTBackbone(Backbone):
             block, as CLIP. Defaults to `False`.
         pooling: `"mean"` over all tokens but prefix tokens; `"attention"` of a
             learned query; `"map"`, the same with a feed-forward layer behind
-            it, as SigLIP; or `"token"`, the first prefix token. Of each frame,
-            where `attention` is not joint. Defaults to `"mean"`, as the
-            LongViViT paper.
+            it, as SigLIP; or `"token"`, the first token: the first prefix
+            token, where there are any. Of each frame, where `attention` is not
+            joint. Defaults to `"mean"`, as the LongViViT paper.
         time_pooling: `"mean"` or `"attention"`, over what comes of the frames
             where `attention` is not joint. Defaults to `"mean"`.
         norm_after_pooling: bool. Whether the final norm is that of the pooled
@@ -118,6 +119,9 @@ class ViViTBackbone(Backbone):
             too. Defaults to `False`.
         dropout_rate: float. Defaults to `0.0`.
         layer_norm_epsilon: float. Defaults to `1e-6`, as ViT.
+        output_norm_epsilon: float or None. That of the final norm, where it is
+            another, as in VideoMAE's classifiers. Defaults to `None`:
+            `layer_norm_epsilon`.
         remat: bool. Whether training keeps nothing of a transformer block but
             its input, and computes the rest again in the backward pass: less
             memory, the same numbers, one more forward pass. Defaults to
@@ -194,6 +198,7 @@ class ViViTBackbone(Backbone):
         mask_at_inference=False,
         dropout_rate=0.0,
         layer_norm_epsilon=1e-6,
+        output_norm_epsilon=None,
         remat=False,
         scale=1 / 127.5,
         offset=-1.0,
@@ -206,7 +211,6 @@ class ViViTBackbone(Backbone):
             attention=attention,
             tubes=tubes,
             positions=positions,
-            num_prefix_tokens=num_prefix_tokens,
             pooling=pooling,
             time_pooling=time_pooling,
             mask_mode=mask_mode,
@@ -246,10 +250,8 @@ class ViViTBackbone(Backbone):
                 **pixels,
             )
 
-        def norm(name):
-            return LayerNormalization(
-                epsilon=layer_norm_epsilon, dtype=dtype, name=name
-            )
+        def norm(name, epsilon=layer_norm_epsilon):
+            return LayerNormalization(epsilon=epsilon, dtype=dtype, name=name)
 
         self.prefix_tokens = None
         if num_prefix_tokens:
@@ -270,7 +272,9 @@ class ViViTBackbone(Backbone):
             )
             for i in range(num_layers)
         ]
-        self.output_norm = norm("output_norm")
+        self.output_norm = norm(
+            "output_norm", output_norm_epsilon or layer_norm_epsilon
+        )
 
         def pooler(kind, name, num_skipped=0):
             if kind == "mean":
@@ -341,6 +345,7 @@ class ViViTBackbone(Backbone):
         self.mask_at_inference = mask_at_inference
         self.dropout_rate = dropout_rate
         self.layer_norm_epsilon = layer_norm_epsilon
+        self.output_norm_epsilon = output_norm_epsilon
         self.remat = remat
         self.scale = scale
         self.offset = offset
@@ -356,7 +361,9 @@ class ViViTBackbone(Backbone):
         Args:
             preset: string or path. A built-in name (see
                 `keras_longvideo.list_presets()`), a directory, or a handle
-                `"hf://org/name"` or `"hf://org/name@revision"`.
+                `"hf://org/name"` or `"hf://org/name@revision"`. Of a preset of
+                a task, the encoder is taken. Directories and handles may be
+                of transformers' format, of ViViT or VideoMAE.
             load_weights: bool. If `False`, weights are random.
             **overrides: arguments of this class in place of the preset's.
                 `dtype` defaults to Keras's global policy, not to the saved
@@ -389,9 +396,7 @@ class ViViTBackbone(Backbone):
             {**config, "dtype": keras.dtype_policies.get(dtype)}
         )
         if load_weights:
-            load_saved_weights(
-                backbone, preset.backbone["config"], preset.weights("model")
-            )
+            preset.load_backbone_weights(backbone)
         return backbone
 
     @classmethod
@@ -650,6 +655,7 @@ class ViViTBackbone(Backbone):
                 "mask_at_inference": self.mask_at_inference,
                 "dropout_rate": self.dropout_rate,
                 "layer_norm_epsilon": self.layer_norm_epsilon,
+                "output_norm_epsilon": self.output_norm_epsilon,
                 "remat": self.remat,
                 "scale": self.scale,
                 "offset": self.offset,
@@ -664,7 +670,6 @@ def _check_arguments(
     attention,
     tubes,
     positions,
-    num_prefix_tokens,
     pooling,
     time_pooling,
     mask_mode,
@@ -680,7 +685,7 @@ def _check_arguments(
             )
     for name, value, allowed in (
         ("attention", attention, tuple(BLOCKS)),
-        ("positions", positions, ("separate", "joint")),
+        ("positions", positions, ("separate", "joint", "fixed")),
         ("pooling", pooling, POOLINGS),
         ("time_pooling", time_pooling, TIME_POOLINGS),
     ):
@@ -695,14 +700,10 @@ def _check_arguments(
             f"attention={attention!r} and tubes={tubes!r}. "
             f"Received: mask_mode={mask_mode!r}"
         )
-    if attention != "joint" and (tubes is not None or positions == "joint"):
+    if attention != "joint" and (tubes is not None or positions != "separate"):
         raise ValueError(
-            "`tubes` and joint `positions` need attention='joint': they have "
-            f"no frames. Received: attention={attention!r}, tubes={tubes!r}, "
+            "`tubes`, and `positions` other than 'separate', need "
+            "attention='joint': they have no frames. Received: "
+            f"attention={attention!r}, tubes={tubes!r}, "
             f"positions={positions!r}"
-        )
-    if pooling == "token" and not num_prefix_tokens:
-        raise ValueError(
-            "`pooling='token'` needs a token: `num_prefix_tokens` of at least "
-            f"1. Received: num_prefix_tokens={num_prefix_tokens}"
         )

@@ -127,3 +127,29 @@ def test_every_variant_trains_and_is_saved(
         **backbone.get_config(),
         "name": again.name,
     }
+
+
+@pytest.mark.parametrize(
+    "adaptation", [{}, {"last_layers": 1}, {"lora_rank": 2}]
+)
+def test_fixed_positions_stay(adaptation):
+    backbone = make(positions="fixed")
+    backbone.adapt(**adaptation)
+    backbone.adapt()
+    trained = {weight.path for weight in backbone.trainable_weights}
+    assert not [path for path in trained if "positions" in path]
+
+
+def test_the_final_norm_may_have_its_own_epsilon():
+    backbone = make(layer_norm_epsilon=1e-6, output_norm_epsilon=0.5)
+    assert backbone.output_norm.epsilon == 0.5
+    assert backbone.transformer_layers[0].mlp_norm.epsilon == 1e-6
+    again = ViViTBackbone.from_config(backbone.get_config())
+    assert again.output_norm.epsilon == 0.5
+
+
+def test_without_prefix_tokens_the_first_tubelet_is_pooled():
+    outputs = outputs_of(make(pooling="token"), clips())
+    np.testing.assert_array_equal(
+        outputs["pooled_output"], outputs["sequence_output"][:, 0]
+    )
