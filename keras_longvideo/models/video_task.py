@@ -8,6 +8,7 @@ import numpy as np
 from keras_hub.models import Task
 
 from keras_longvideo.models import presets
+from keras_longvideo.models.export import exports
 from keras_longvideo.models.keeps_weights import keeps_weights
 from keras_longvideo.models.preset_saving import whole_preset
 from keras_longvideo.models.processes import check_batch_size
@@ -24,6 +25,7 @@ from keras_longvideo.models.vivit.vivit_backbone import ViViTBackbone
 @keras.saving.register_keras_serializable(package="keras_longvideo")
 @keeps_weights
 @returns_whole_outputs
+@exports
 @takes_videos
 class VideoTask(Task):
     """Base of the tasks: a `keras_hub.models.Task` over a video encoder.

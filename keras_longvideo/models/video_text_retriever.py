@@ -11,6 +11,7 @@ from keras import ops
 from keras_longvideo.data import video_text_dataset
 from keras_longvideo.evaluation import retrieval_metrics
 from keras_longvideo.layers import MeanPooling
+from keras_longvideo.models.export import exports
 from keras_longvideo.models.keeps_weights import keeps_weights
 from keras_longvideo.models.layout_map import bert_layouts
 from keras_longvideo.models.layout_map import layout_map
@@ -536,6 +537,7 @@ class VideoTextRetriever(VideoTask):
 
 @keeps_weights
 @returns_whole_outputs
+@exports
 class _TextEncoder(keras.Model):
     """A functional model of `token_ids` and `padding_mask`."""
 

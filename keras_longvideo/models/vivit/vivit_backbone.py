@@ -9,6 +9,7 @@ from keras_longvideo.layers import MeanPooling
 from keras_longvideo.layers import TokenMasking
 from keras_longvideo.layers import TransformerBlock
 from keras_longvideo.layers import TubeletEmbedding
+from keras_longvideo.models.export import exports
 from keras_longvideo.models.keeps_weights import keeps_weights
 from keras_longvideo.models.layout_map import layout_map
 from keras_longvideo.models.layout_map import vivit_layouts
@@ -28,6 +29,7 @@ POOLINGS = ("mean", "attention")
 @keras.saving.register_keras_serializable(package="keras_longvideo")
 @keeps_weights
 @returns_whole_outputs
+@exports
 @takes_videos
 class ViViTBackbone(Backbone):
     """A video vision transformer with joint space-time attention.
