@@ -53,6 +53,11 @@ class Dense(keras.layers.EinsumDense):
     def call(self, inputs, training=None):
         return self.activation(dense(inputs, self.kernel, self.bias))
 
+    def quantize(self, mode=None, type_check=True, config=None):
+        # Keras refuses subclasses unless told otherwise, lest they compute
+        # something else. Quantized, this computes what its base does.
+        super().quantize(mode, type_check=False, config=config)
+
     def get_config(self):
         config = super().get_config()
         for name in ("equation", "bias_axes"):

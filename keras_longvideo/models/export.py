@@ -2,6 +2,7 @@
 
 import functools
 import importlib.util
+import warnings
 
 import keras
 import numpy as np
@@ -128,16 +129,29 @@ def _check(model, format):
     package = _ONNX_WRITERS[backend]
     if importlib.util.find_spec(package) is None:
         raise ImportError(
-            f'ONNX on {backend} needs {package}: pip install '
+            f"ONNX on {backend} needs {package}: pip install "
             '"keras-longvideo[export]"'
         )
-    dtypes = {layer.compute_dtype for layer in model._flatten_layers()}
+    layers = model._flatten_layers()
+    if backend == "torch" and any(_is_quantized_embedding(x) for x in layers):
+        raise ValueError(
+            "Quantized word embeddings can be written to ONNX on TensorFlow. "
+            "On torch the file would be written, but not run: Keras squeezes "
+            "an axis that may be of any length, which ONNX refuses. "
+            f"{way_out} Received: format={format!r} on torch"
+        )
+    dtypes = {layer.compute_dtype for layer in layers}
     if dtypes & {"bfloat16", "float16"}:
         raise ValueError(
             "ONNX is written in float32. Load the model with "
             '`dtype="float32"`. Received: a model that computes in '
             f"{sorted(dtypes)}"
         )
+
+
+def _is_quantized_embedding(layer):
+    is_embedding = isinstance(layer, keras.layers.Embedding)
+    return is_embedding and layer.quantization_mode is not None
 
 
 def _default_signature(model):
@@ -235,7 +249,9 @@ def _write_torch_onnx(model, filepath, signature, verbose, opset_version=None):
         examples.append(keras.ops.ones(size, spec.dtype))
 
     outputs = model.output
-    output_names = sorted(outputs) if isinstance(outputs, dict) else ["output_0"]
+    output_names = (
+        sorted(outputs) if isinstance(outputs, dict) else ["output_0"]
+    )
 
     class Positional(torch.nn.Module):
         def __init__(self):
@@ -249,14 +265,17 @@ def _write_torch_onnx(model, filepath, signature, verbose, opset_version=None):
                 return tuple(outputs[name] for name in output_names)
             return outputs
 
-    torch.onnx.export(
-        Positional(),
-        tuple(examples),
-        filepath,
-        dynamo=True,
-        verbose=bool(verbose),
-        opset_version=opset_version,
-        input_names=[spec.name for spec in specs],
-        output_names=output_names,
-        dynamic_shapes={"arrays": tuple(shapes)},
-    )
+    with warnings.catch_warnings():
+        # Inputs have axes of one name: they are of one size.
+        warnings.filterwarnings("ignore", "# The axis name")
+        torch.onnx.export(
+            Positional(),
+            tuple(examples),
+            filepath,
+            dynamo=True,
+            verbose=bool(verbose),
+            opset_version=opset_version,
+            input_names=[spec.name for spec in specs],
+            output_names=output_names,
+            dynamic_shapes={"arrays": tuple(shapes)},
+        )

@@ -20,6 +20,7 @@ from keras_longvideo.models.presets import open_preset
 from keras_longvideo.models.processes import is_first
 from keras_longvideo.models.processes import returns_whole_outputs
 from keras_longvideo.models.processes import whole_weights
+from keras_longvideo.models.quantization import quantize_as_saved
 from keras_longvideo.models.video_model import takes_videos
 from keras_longvideo.models.video_model import video_inputs
 
@@ -220,7 +221,7 @@ class ViViTBackbone(Backbone):
             load_weights: bool. If `False`, weights are random.
             **overrides: arguments of this class in place of the preset's.
                 `dtype` defaults to Keras's global policy, not to the saved
-                one.
+                one; weights that were quantized stay so.
 
         Returns:
             A `ViViTBackbone`.
@@ -247,6 +248,7 @@ class ViViTBackbone(Backbone):
             {**config, "dtype": keras.dtype_policies.get(dtype)}
         )
         if load_weights:
+            quantize_as_saved(backbone, preset.backbone["config"])
             backbone.load_weights(preset.weights("model"))
         return backbone
 
