@@ -163,7 +163,7 @@ def test_training_changes_what_is_not_quantized(tiny):
     assert "transformer_layer_0/mlp_output/kernel" not in changed
 
 
-def test_weight_files_are_a_quarter_of_the_size(tmp_path):
+def test_weight_files_shrink(tmp_path):
     sizes = {}
     backbone = models.ViViTBackbone.from_preset(
         "short_vivit_tiny", load_weights=False
