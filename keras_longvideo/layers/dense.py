@@ -79,13 +79,15 @@ class Dense(keras.layers.EinsumDense):
                 default, is `rank`.
 
         Raises:
-            ValueError: if the layer is not built, or has an update already.
+            ValueError: if the layer is not built, is quantized, or has an
+                update already.
         """
-        if not self.built or self.lora_enabled:
+        if not self.built or self.lora_enabled or self.quantization_mode:
             raise ValueError(
-                "LoRA can be added once, to a layer that is built. "
-                f"Received: a layer with built={self.built}, "
-                f"lora_enabled={self.lora_enabled}"
+                "LoRA can be added once, to a layer that is built and not "
+                f"quantized. Received: a layer with built={self.built}, "
+                f"lora_enabled={self.lora_enabled}, "
+                f"quantization_mode={self.quantization_mode!r}"
             )
         shape = self._kernel.shape
         axes = self.num_input_axes
@@ -147,6 +149,16 @@ class Dense(keras.layers.EinsumDense):
             "lora_kernel_a": self.lora_kernel_a,
             "lora_kernel_b": self.lora_kernel_b,
         }
+
+    def quantize(self, mode=None, type_check=True, config=None):
+        # Keras refuses subclasses unless told otherwise, lest they compute
+        # something else. Quantized, this computes what its base does.
+        if self.lora_enabled:
+            raise ValueError(
+                f"Layer {self.path!r} has a LoRA update: merge it before you "
+                f"quantize. Received: mode={mode!r}"
+            )
+        super().quantize(mode, type_check=False, config=config)
 
     def get_config(self):
         config = super().get_config()

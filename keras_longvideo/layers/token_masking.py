@@ -73,8 +73,7 @@ class TokenMasking(keras.layers.Layer):
         self.at_inference = at_inference
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
-
-    def build(self, tokens_shape):
+        # From the start, for `quantize` of the model that it is a part of.
         self.built = True
 
     def call(self, tokens, grid, token_mask=None, training=None):

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import pathlib
 
+from keras_longvideo.models.quantization import quantize_as_saved
 from keras_longvideo.models.vivit.transfer import load_saved_weights
 
 
@@ -36,12 +37,13 @@ class Preset:
 
     def load_backbone_weights(self, backbone):
         """Gives an encoder, of whatever variant, the weights of this one."""
-        path = self._weights("model")
-        load_saved_weights(
-            backbone,
-            self.backbone["config"],
-            lambda saved: saved.load_weights(path),
-        )
+        path, config = self._weights("model"), self.backbone["config"]
+
+        def load(saved):
+            quantize_as_saved(saved, config)
+            saved.load_weights(path)
+
+        load_saved_weights(backbone, config, load)
 
     def load_task_weights(self, task):
         """Gives a task all weights but those of its encoder."""

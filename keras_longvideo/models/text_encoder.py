@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_longvideo.layers import LastTokenPooling
 from keras_longvideo.layers import MeanPooling
+from keras_longvideo.models.export import exports
 from keras_longvideo.models.keeps_weights import keeps_weights
 from keras_longvideo.models.processes import returns_whole_outputs
 
@@ -13,6 +14,7 @@ TEXT_POOLINGS = {"mean": MeanPooling, "last": LastTokenPooling}
 
 @keeps_weights
 @returns_whole_outputs
+@exports
 class TextEncoder(keras.Model):
     """A functional model of `token_ids` and `padding_mask`."""
 

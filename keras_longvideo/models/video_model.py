@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_longvideo.models.export import exports
 from keras_longvideo.models.keeps_weights import keeps_weights
 from keras_longvideo.models.processes import returns_whole_outputs
 
@@ -89,6 +90,7 @@ def _complete(model, inputs):
 @keras.saving.register_keras_serializable(package="keras_longvideo")
 @keeps_weights
 @returns_whole_outputs
+@exports
 @takes_videos
 class VideoModel(keras.Model):
     """A functional model of one's own that takes videos.

@@ -5,9 +5,11 @@ import warnings
 
 import keras
 import numpy as np
+from keras_hub.models import Backbone
 from keras_hub.models import Task
 
 from keras_longvideo.models import presets
+from keras_longvideo.models.export import exports
 from keras_longvideo.models.keeps_weights import keeps_weights
 from keras_longvideo.models.preset_saving import whole_preset
 from keras_longvideo.models.processes import check_batch_size
@@ -17,6 +19,7 @@ from keras_longvideo.models.processes import is_split
 from keras_longvideo.models.processes import own_share
 from keras_longvideo.models.processes import returns_whole_outputs
 from keras_longvideo.models.processes import whole_weights
+from keras_longvideo.models.quantization import quantize_as_saved
 from keras_longvideo.models.video_model import takes_videos
 from keras_longvideo.models.vivit.vivit_backbone import ViViTBackbone
 
@@ -24,6 +27,7 @@ from keras_longvideo.models.vivit.vivit_backbone import ViViTBackbone
 @keras.saving.register_keras_serializable(package="keras_longvideo")
 @keeps_weights
 @returns_whole_outputs
+@exports
 @takes_videos
 class VideoTask(Task):
     """Base of the tasks: a `keras_hub.models.Task` over a video encoder.
@@ -49,7 +53,8 @@ class VideoTask(Task):
             load_weights: bool. If `False`, weights are random.
             **overrides: arguments of this task or of its backbone, in place
                 of the preset's. `dtype` is that of all of the task; it
-                defaults to Keras's global policy, not to the saved one.
+                defaults to Keras's global policy, not to the saved one;
+                weights that were quantized stay so.
 
         Returns:
             A task.
@@ -76,6 +81,7 @@ class VideoTask(Task):
             preset.task["registered_name"]
         )
         is_this_task = saved_cls is not None and issubclass(saved_cls, cls)
+        encoders = {}
         # A head for other classes starts afresh, as in KerasHub.
         has_own_head = any(name in own for name in cls.head_arguments)
         if is_this_task:
@@ -86,7 +92,9 @@ class VideoTask(Task):
             }
             for name, value in config.items():
                 if name != "preprocessor" and _is_serialized(value):
-                    value["config"]["dtype"] = dtype
+                    encoders[name] = value["config"]
+                    new = {**value["config"], "dtype": dtype}
+                    config[name] = {**value, "config": new}
             task = cls.from_config({**config, **own})
         else:
             if "preprocessor" not in own:
@@ -98,6 +106,9 @@ class VideoTask(Task):
             preset.load_assets(task.preprocessor)
         if load_weights:
             preset.load_backbone_weights(task.backbone)
+            for name, saved in encoders.items():
+                if name not in own:
+                    quantize_as_saved(getattr(task, name), saved)
             if is_this_task and not has_own_head:
                 preset.load_task_weights(task)
         return task
@@ -184,6 +195,31 @@ class VideoTask(Task):
             x = {name: x}
         return _batches(x, y, sample_weight, batch_size, shuffle)
 
+    def quantize(self, mode=None, config=None, filters=None, **kwargs):
+        """Quantizes the weights of the encoders, as `keras.Model.quantize`.
+
+        Dense layers and word embeddings are; what cuts videos into tokens, and
+        the layers on top of the encoders, are not. Saved and loaded as a
+        preset, a task stays quantized by `mode`; a `config` of one's own is
+        not saved.
+
+        Args:
+            mode: `"int8"`, or another of `keras.Model.quantize`.
+            config: see `keras.Model.quantize`.
+            filters: see `keras.Model.quantize`.
+            **kwargs: see `keras.Model.quantize`.
+        """
+        models = [x for x in self._flatten_layers() if _is_model(x)]
+        for model in models:
+            if isinstance(model, Backbone):
+                model.quantize(mode, config=config, filters=filters, **kwargs)
+        # What they have compiled holds the weights that were.
+        for model in models:
+            model.train_function = None
+            model.test_function = None
+            model.predict_function = None
+        self._post_quantize(mode)
+
     @classmethod
     def default_preprocessor(cls, backbone, video_converter=None):
         """The preprocessor of a task that is made from an encoder alone.
@@ -244,6 +280,10 @@ def _video_converter(preset):
         return None
     config = preset.preprocessor["config"].get("video_converter")
     return config and keras.saving.deserialize_keras_object(config)
+
+
+def _is_model(layer):
+    return isinstance(layer, keras.Model)
 
 
 def _is_serialized(value):

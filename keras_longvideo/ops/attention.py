@@ -168,8 +168,9 @@ def _check_shapes(query, key, value, key_mask):
             f"query.shape={tuple(query.shape)}, key.shape={tuple(key.shape)}, "
             f"value.shape={tuple(value.shape)}"
         )
-    # A batch size may be unknown while TensorFlow traces.
-    if len({x.shape[0] for x in (query, key, value)} - {None}) > 1:
+    # A batch size may be unknown while a graph is traced.
+    sizes = [x.shape[0] for x in (query, key, value)]
+    if len({size for size in sizes if isinstance(size, int)}) > 1:
         raise ValueError(
             "`query`, `key` and `value` must have the same batch size. "
             f"Received: query.shape={tuple(query.shape)}, "
@@ -258,9 +259,10 @@ def _check_name(name, available):
 
 
 def _few_scores(query_shape, key_shape):
-    # A batch size unknown while TensorFlow traces counts as one.
     batch, queries, heads, head_dim = query_shape
-    num_scores = (batch or 1) * heads * queries * key_shape[1]
+    # One that is unknown while a graph is traced counts as one.
+    batch = batch if isinstance(batch, int) else 1
+    num_scores = batch * heads * queries * key_shape[1]
     # Of few queries the scores take no more memory than the keys.
     return num_scores <= MAX_DIRECT_SCORES or queries <= head_dim
 

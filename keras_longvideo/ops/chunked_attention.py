@@ -153,7 +153,10 @@ def _layout(query, key, one_head_at_a_time):
     together = 1 if one_head_at_a_time else batch * heads
     size = CPU_CHUNK_SIZE
     if not one_head_at_a_time:
-        size = max(LEAST_CHUNK_SIZE, MAX_SCORES // (together * key.shape[1]))
+        size = LEAST_CHUNK_SIZE
+        # A batch of any size, when exporting, takes the least.
+        if isinstance(batch, int):
+            size = max(size, MAX_SCORES // (together * key.shape[1]))
     num_chunks = math.ceil(num_queries / size)
     # Chunks of one size, with as little padding as that allows.
     size = math.ceil(num_queries / num_chunks)

@@ -109,17 +109,12 @@ def repeat_last_frame(tubelets, frame_mask):
     """
     _, num_tubelets, t = frame_mask.shape
     size = tubelets.shape[2]
-    frames = ops.arange(t)
-    # Entry (j, i): frame i is real and not later than frame j.
-    usable = ops.logical_and(
-        ops.expand_dims(frame_mask, 2), frames[:, None] >= frames[None, :]
-    )
-    source = ops.max(ops.where(usable, frames, 0), axis=-1)
     tubelets = ops.reshape(tubelets, (-1, num_tubelets, t, size // t))
-    tubelets = ops.take_along_axis(
-        tubelets, ops.expand_dims(source, -1), axis=2
-    )
-    return ops.reshape(tubelets, (-1, num_tubelets, size))
+    frames = [tubelets[:, :, 0]]
+    for i in range(1, t):
+        is_real = frame_mask[:, :, i, None]
+        frames.append(ops.where(is_real, tubelets[:, :, i], frames[-1]))
+    return ops.reshape(ops.stack(frames, axis=2), (-1, num_tubelets, size))
 
 
 def keep_indices(noise, num_kept, token_mask=None):

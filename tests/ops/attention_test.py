@@ -363,3 +363,30 @@ def test_bad_shapes(arguments, message):
     }
     with pytest.raises(ValueError, match=message):
         dot_product_attention(**arrays)
+
+
+@pytest.mark.skipif(BACKEND != "jax", reason="JAX's way to export")
+@pytest.mark.parametrize("one_head_at_a_time", [None, True, False])
+def test_batch_of_any_size(monkeypatch, one_head_at_a_time):
+    import jax
+    from jax import export
+
+    from keras_longvideo.ops import chunked_attention
+
+    monkeypatch.setattr(chunked_attention, "CPU_CHUNK_SIZE", 50)
+    monkeypatch.setattr(chunked_attention, "LEAST_CHUNK_SIZE", 50)
+
+    def attend(query, key, value, mask):
+        if one_head_at_a_time is None:
+            return dot_product_attention(query, key, value, mask)
+        return chunked_attention.chunked_attention(
+            query, key, value, mask, one_head_at_a_time
+        )
+
+    # Some implementations leave it to the caller that no row is all False.
+    arrays = [*(x[:3] for x in inputs(8)[:3]), MASK[:3]]
+    (batch,) = export.symbolic_shape("batch")
+    exported = export.export(jax.jit(attend))(
+        *(jax.ShapeDtypeStruct((batch, *x.shape[1:]), x.dtype) for x in arrays)
+    )
+    assert_close(exported.call(*arrays), reference(*arrays)[0], 1e-5)

@@ -18,6 +18,7 @@ from keras_longvideo.layers import TokenPooling
 from keras_longvideo.layers import TransformerBlock
 from keras_longvideo.layers import TubeEmbedding
 from keras_longvideo.layers import TubeletEmbedding
+from keras_longvideo.models.export import exports
 from keras_longvideo.models.keeps_weights import keeps_weights
 from keras_longvideo.models.layout_map import layout_map
 from keras_longvideo.models.layout_map import vivit_layouts
@@ -53,6 +54,7 @@ TIME_POOLINGS = ("mean", "attention")
 @keras.saving.register_keras_serializable(package="keras_longvideo")
 @keeps_weights
 @returns_whole_outputs
+@exports
 @takes_videos
 class ViViTBackbone(Backbone):
     """A video vision transformer.
@@ -367,9 +369,10 @@ class ViViTBackbone(Backbone):
             load_weights: bool. If `False`, weights are random.
             **overrides: arguments of this class in place of the preset's.
                 `dtype` defaults to Keras's global policy, not to the saved
-                one. Weights are carried over to other frame counts, picture
-                sizes and kinds of attention: positions are interpolated, a
-                tubelet of more frames starts from one of fewer.
+                one; weights that were quantized stay so. Weights are carried
+                over to other frame counts, picture sizes and kinds of
+                attention: positions are interpolated, a tubelet of more frames
+                starts from one of fewer.
 
         Returns:
             A `ViViTBackbone`.
