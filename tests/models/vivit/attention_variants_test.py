@@ -237,7 +237,6 @@ def test_masks_that_fit():
     "overrides, message",
     [
         ({"attention": "all"}, "`attention` must be one of"),
-        ({"pooling": "token"}, "needs a token"),
         ({"positions": "none"}, "`positions` must be one of"),
         ({"activation": "relu"}, "`activation` must be one of"),
         ({"scale": (1.0, 2.0)}, "`scale` must be a float"),
