@@ -53,8 +53,8 @@ def transfer_weights(source, target):
     Positions are interpolated to the other grid. A kernel of tubelets is one
     of fewer frames repeated over time and divided, so that a still video is
     embedded as before. Attention over time starts as a copy of that over
-    space; positions in time, adapters and LoRA start as in a new encoder where
-    the source has none.
+    space. Where the source has no positions in time, they start at zero;
+    adapters and LoRA start as in a new encoder.
 
     Args:
         source: `ViViTBackbone`.
@@ -65,7 +65,10 @@ def transfer_weights(source, target):
             `source`, or one of `source` has no place in `target`; `target` is
             left as it was.
     """
-    values = {_path(source, w): ops.convert_to_numpy(w) for w in _all(source)}
+    values = {
+        _path(source, w): np.array(ops.convert_to_numpy(w))
+        for w in _all(source)
+    }
     _images_to_frames(source, target, values)
     unused = set(values)
     made, missing = [], []
@@ -73,7 +76,10 @@ def transfer_weights(source, target):
         path = _path(target, weight)
         made_from = _source_of(path, values)
         if made_from is None:
-            if not _may_start_afresh(path):
+            if path == "embedding/time_positions":
+                # Frames start alike, as they were to the source.
+                made.append((weight, np.zeros(weight.shape)))
+            elif not _may_start_afresh(path):
                 missing.append(path)
             continue
         unused.discard(made_from)
@@ -116,13 +122,7 @@ def _images_to_frames(source, target, values):
     if source.num_frames == 1 and "embedding/time_positions" in values:
         # Part of every token: a video's tokens get positions in time instead.
         time = values.pop("embedding/time_positions")
-        space = values["embedding/space_positions"]
-        values["embedding/space_positions"] = space + time[0]
-        if target.positions == "separate" and target.attention != "frame":
-            times = target.embedding.grid[0]
-            values["embedding/time_positions"] = np.zeros(
-                (times, time.shape[1]), "float32"
-            )
+        values["embedding/space_positions"] += time[0]
 
 
 def _source_of(path, values):
@@ -132,7 +132,7 @@ def _source_of(path, values):
 
 
 def _may_start_afresh(path):
-    new = ("time_gate", "time_positions", "time_pooler", "adapter_", "lora_")
+    new = ("time_gate", "time_pooler", "adapter_", "lora_")
     return any(name in path for name in new)
 
 
