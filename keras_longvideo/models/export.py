@@ -48,6 +48,7 @@ def exports(cls):
             **kwargs: see `keras.Model.export`.
 
         Raises:
+            ImportError: if what writes ONNX is not installed.
             ValueError: if this backend cannot write the format; the message
                 says which can.
 
