@@ -7,15 +7,12 @@ from keras_hub.models import Backbone
 
 from keras_longvideo.layers import TUBEVIT
 from keras_longvideo.layers import AttentionPooling
-from keras_longvideo.layers import FactorizedBlock
-from keras_longvideo.layers import FrameBlock
 from keras_longvideo.layers import FramePooling
 from keras_longvideo.layers import LayerNormalization
 from keras_longvideo.layers import MeanPooling
 from keras_longvideo.layers import PrefixTokens
 from keras_longvideo.layers import TokenMasking
 from keras_longvideo.layers import TokenPooling
-from keras_longvideo.layers import TransformerBlock
 from keras_longvideo.layers import TubeEmbedding
 from keras_longvideo.layers import TubeletEmbedding
 from keras_longvideo.models.export import exports
@@ -32,23 +29,9 @@ from keras_longvideo.models.processes import whole_weights
 from keras_longvideo.models.video_model import takes_videos
 from keras_longvideo.models.video_model import video_inputs
 from keras_longvideo.models.vivit import adaptation
+from keras_longvideo.models.vivit import arguments
 from keras_longvideo.models.vivit.from_keras_hub import image_encoder
 from keras_longvideo.models.vivit.transfer import transfer_weights
-
-# The block of each kind of attention, and how it drops tokens unless told
-# otherwise: frames need equally many, and attention over time the same places.
-BLOCKS = {
-    "joint": TransformerBlock,
-    "factorized": FactorizedBlock,
-    "frame": FrameBlock,
-}
-MASK_MODES = {
-    "joint": ("random", "tube", "frame"),
-    "factorized": ("tube",),
-    "frame": ("frame", "tube"),
-}
-POOLINGS = ("mean", "attention", "map", "token")
-TIME_POOLINGS = ("mean", "attention")
 
 
 @keras.saving.register_keras_serializable(package="keras_longvideo")
@@ -207,7 +190,7 @@ class ViViTBackbone(Backbone):
         dtype=None,
         **kwargs,
     ):
-        _check_arguments(
+        arguments.check(
             image_shape=image_shape,
             tubelet_size=tubelet_size,
             attention=attention,
@@ -224,7 +207,7 @@ class ViViTBackbone(Backbone):
         if mask_rate:
             masking = TokenMasking(
                 mask_rate,
-                mode=mask_mode or MASK_MODES[attention][0],
+                mode=mask_mode or arguments.MASK_MODES[attention][0],
                 at_inference=mask_at_inference,
                 dtype=dtype,
                 name="token_masking",
@@ -262,7 +245,7 @@ class ViViTBackbone(Backbone):
             )
         self.embedding_norm = norm("embedding_norm") if embedding_norm else None
         self.transformer_layers = [
-            BLOCKS[attention](
+            arguments.BLOCKS[attention](
                 num_heads,
                 intermediate_dim,
                 activation=activation,
@@ -665,48 +648,3 @@ class ViViTBackbone(Backbone):
             }
         )
         return config
-
-
-def _check_arguments(
-    image_shape,
-    tubelet_size,
-    attention,
-    tubes,
-    positions,
-    pooling,
-    time_pooling,
-    mask_mode,
-):
-    for name, value, meaning in (
-        ("image_shape", image_shape, "(height, width, channels)"),
-        ("tubelet_size", tubelet_size, "(frames, height, width)"),
-    ):
-        if len(value) != 3:
-            raise ValueError(
-                f"`{name}` must be three ints {meaning}. "
-                f"Received: {name}={value}"
-            )
-    for name, value, allowed in (
-        ("attention", attention, tuple(BLOCKS)),
-        ("positions", positions, ("separate", "joint", "fixed")),
-        ("pooling", pooling, POOLINGS),
-        ("time_pooling", time_pooling, TIME_POOLINGS),
-    ):
-        if value not in allowed:
-            raise ValueError(
-                f"`{name}` must be one of {allowed}. Received: {name}={value!r}"
-            )
-    modes = MASK_MODES[attention] if tubes is None else ("random",)
-    if mask_mode not in (None, *modes):
-        raise ValueError(
-            f"`mask_mode` must be None or one of {modes} with "
-            f"attention={attention!r} and tubes={tubes!r}. "
-            f"Received: mask_mode={mask_mode!r}"
-        )
-    if attention != "joint" and (tubes is not None or positions != "separate"):
-        raise ValueError(
-            "`tubes`, and `positions` other than 'separate', need "
-            "attention='joint': they have no frames. Received: "
-            f"attention={attention!r}, tubes={tubes!r}, "
-            f"positions={positions!r}"
-        )
