@@ -59,7 +59,9 @@ def vivit_layouts(model, data, sequence):
     tokens = (data, sequence, None)
     return {
         # === Weights ===
-        "embedding/(image_)?kernel": (None, None, None, None, data),
+        # Of tubes, there is a kernel for each shape.
+        r"embedding/(image_)?kernel(_\d+)?": (None, None, None, None, data),
+        "embedding/joint_positions": (None, None, None, data),
         "embedding/time_positions": (None, data),
         "embedding/space_positions": (None, None, data),
         f"{attention}/(query|key|value)/kernel": (data, model, sequence),
