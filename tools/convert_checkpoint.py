@@ -25,11 +25,9 @@ from keras_longvideo import hub
 from keras_longvideo import models
 
 _SOURCE = flags.DEFINE_string(
-    "source", None, "Folder or hf:// handle to convert.", required=True
+    "source", None, "Folder or hf:// handle to convert."
 )
-_OUTPUT = flags.DEFINE_string(
-    "output", None, "Folder of the preset.", required=True
-)
+_OUTPUT = flags.DEFINE_string("output", None, "Folder of the preset.")
 
 # Largest difference, as a share of the largest output.
 TOLERANCE = 1e-4
@@ -103,4 +101,5 @@ def main(_):
 
 
 if __name__ == "__main__":
+    flags.mark_flags_as_required(["source", "output"])
     app.run(main)

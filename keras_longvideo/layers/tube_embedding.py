@@ -18,6 +18,15 @@ class Tube:
         size: tuple of ints `(frames, height, width)`.
         stride: tuple of ints `(frames, height, width)`, from one to the next.
         offset: tuple of ints `(frames, height, width)` of the first.
+
+    Example:
+
+    ```python
+    from keras_longvideo.layers import Tube
+
+    tube = Tube(size=(8, 8, 8), stride=(16, 32, 32))
+    [len(x) for x in tube.starts((32, 64, 64))]  # [2, 2, 2]
+    ```
     """
 
     size: tuple

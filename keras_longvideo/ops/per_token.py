@@ -71,6 +71,14 @@ def check_activation(activation):
 
     Raises:
         ValueError: if it is no name of an activation.
+
+    Example:
+
+    ```python
+    from keras_longvideo.ops import check_activation
+
+    check_activation("quick_gelu")
+    ```
     """
     if activation not in _ACTIVATIONS:
         raise ValueError(
