@@ -37,7 +37,6 @@ MASK_RATES = (0, 0.25, 0.5, 0.75)
 # Close to it, the compiler computes things again to save memory, and the
 # figures would no longer compare.
 BATCHES = {
-    "tiny": {"short": 8, "long": 2},
     "base": {"short": 8, "long": 2},
     "large": {"short": 4, "long": 1},
 }
@@ -199,8 +198,10 @@ def _draw_panel(panel, here):
     by_series = {}
     for variant, plan in here:
         by_series.setdefault(variant.series, []).append((variant, plan))
-    for marker, (series, points) in zip(
-        "osD^v", by_series.items(), strict=False
+    # Labels of a series lie to one side of its points.
+    sides = ((5, -12), (-40, 5), (5, 5))
+    for (series, points), marker, side in zip(
+        by_series.items(), "osD", sides, strict=False
     ):
         xs = [plan["flops"] / 1e12 for _, plan in points]
         ys = [plan["peak_bytes"] / GIB for _, plan in points]
@@ -212,20 +213,24 @@ def _draw_panel(panel, here):
             panel.annotate(
                 variant.label + fits,
                 (x, y),
-                xytext=(5, -10),
+                xytext=side,
                 textcoords="offset points",
                 fontsize=8,
                 color=drawn.get_color(),
             )
-    if here:
-        memory = here[0][1]["memory_bytes"] / GIB
-        panel.axhline(memory, color="grey", linestyle=":", linewidth=1)
-        panel.legend(fontsize=8, loc="upper left")
     panel.set(xlabel="TFLOP a step", ylabel="memory, GiB")
-    panel.set_xlim(left=0)
-    panel.set_ylim(bottom=0)
-    panel.margins(0.15)
     panel.grid(alpha=0.3)
+    if here:
+        plans = [plan for _, plan in here]
+        highest = max(plan["peak_bytes"] for plan in plans) / GIB
+        panel.set_xlim(0, 1.2 * max(plan["flops"] for plan in plans) / 1e12)
+        # Room for the legend above.
+        panel.set_ylim(0, 1.4 * highest)
+        memory = plans[0]["memory_bytes"] / GIB
+        if memory < 1.4 * highest:
+            panel.axhline(memory, color="grey", linestyle=":", linewidth=1)
+            panel.text(0, memory, " memory of a v5e", va="bottom", fontsize=8)
+        panel.legend(fontsize=8, loc="upper left")
 
 
 def main(_):
