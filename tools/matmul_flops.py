@@ -6,13 +6,16 @@ here a loop counts as often as it runs, and a kernel once a grid cell.
 
 import math
 
+from jax.interpreters import partial_eval
+
 
 def matmul_flops(jaxpr):
     """Floating-point operations of all matrix products that a program runs.
 
     A product of `(m, k)` and `(k, n)` counts `2 * m * k * n`. Of a choice
     between branches, the costliest counts. What runs on several devices
-    inside `jax.shard_map` counts for all of them.
+    inside `jax.shard_map` counts for all of them. What no output needs does
+    not count: the compiler drops it.
 
     Args:
         jaxpr: `jax.extend.core.ClosedJaxpr`, as `jax.jit(f).trace(...).jaxpr`.
@@ -25,6 +28,13 @@ def matmul_flops(jaxpr):
             nothing tells how often it runs.
     """
     jaxpr = getattr(jaxpr, "jaxpr", jaxpr)
+    # A gradient rule of an op's own computes that of frozen weights too.
+    needed, _ = partial_eval.dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars))
+    return _jaxpr_flops(needed)
+
+
+def _jaxpr_flops(jaxpr):
+    jaxpr = getattr(jaxpr, "jaxpr", jaxpr)
     return sum(_equation_flops(equation) for equation in jaxpr.eqns)
 
 
@@ -32,7 +42,7 @@ def _equation_flops(equation):
     name, params = equation.primitive.name, equation.params
     if name == "dot_general":
         return _dot_flops(equation)
-    inner = [matmul_flops(jaxpr) for jaxpr in _inner_jaxprs(params)]
+    inner = [_jaxpr_flops(jaxpr) for jaxpr in _inner_jaxprs(params)]
     if not any(inner):
         return 0
     if name == "cond":

@@ -12,6 +12,7 @@ the largest batch that fits. TPUs need their compiler: pip install "jax[tpu]".
 
 import dataclasses
 import json
+import math
 import os
 import re
 import time
@@ -51,6 +52,27 @@ _MASK_RATE = flags.DEFINE_float("mask_rate", 0.0, "Share of tokens dropped.")
 _TRAINABLE_LAYERS = flags.DEFINE_integer(
     "trainable_layers", None, "Tune the last ones alone; by default all."
 )
+_ADAPTER_DIM = flags.DEFINE_integer(
+    "adapter_dim", None, "Tune adapters of this width alone."
+)
+_LORA_RANK = flags.DEFINE_integer(
+    "lora_rank", None, "Tune low-rank updates of this rank alone."
+)
+_TEMPORAL_ONLY = flags.DEFINE_bool(
+    "temporal_only", False, "Tune attention over time alone."
+)
+_ATTENTION = flags.DEFINE_enum(
+    "attention",
+    None,
+    ["joint", "factorized", "frame"],
+    "What a token attends to; by default as the preset.",
+)
+_TUBELET_SIZE = flags.DEFINE_list(
+    "tubelet_size",
+    None,
+    "Frames, height and width, such as 4,32,32; by default the preset's.",
+)
+_TUBES = flags.DEFINE_bool("tubes", False, "TubeViT's tubes, not tubelets.")
 _REMAT = flags.DEFINE_bool("remat", False, "Recompute blocks going backward.")
 _TEXT_TOWER = flags.DEFINE_enum(
     "text_tower", "base", ["tiny", "medium", "base"], "Size of the BERT."
@@ -110,6 +132,12 @@ def build_retriever():
         overrides["num_frames"] = _NUM_FRAMES.value
     if _IMAGE_SIZE.value is not None:
         overrides["image_shape"] = (_IMAGE_SIZE.value, _IMAGE_SIZE.value, 3)
+    if _ATTENTION.value is not None:
+        overrides["attention"] = _ATTENTION.value
+    if _TUBELET_SIZE.value is not None:
+        overrides["tubelet_size"] = tuple(map(int, _TUBELET_SIZE.value))
+    if _TUBES.value:
+        overrides["tubes"] = "tubevit"
     retriever = models.VideoTextRetriever.from_preset(
         _PRESET.value,
         load_weights=False,
@@ -118,7 +146,12 @@ def build_retriever():
         dtype=_DTYPE.value,
         **overrides,
     )
-    retriever.backbone.adapt(_TRAINABLE_LAYERS.value)
+    retriever.backbone.adapt(
+        last_layers=_TRAINABLE_LAYERS.value,
+        adapter_dim=_ADAPTER_DIM.value,
+        lora_rank=_LORA_RANK.value,
+        temporal_only=_TEMPORAL_ONLY.value,
+    )
     retriever.compile(microbatch_size=_MICROBATCH_SIZE.value)
     retriever.optimizer.build(retriever.trainable_variables)
     return retriever
@@ -255,9 +288,6 @@ def plan(retriever, batch_size, devices):
     if chip.flops is not None:
         reading = (arguments or peak) / chip.bandwidth
         seconds = max(flops / len(devices) / chip.flops, reading)
-    tokens = _num_tokens(retriever.backbone)
-    keeps = _MODE.value == "train"
-    kept = round((1 - _MASK_RATE.value) * tokens) if keeps else tokens
     return Plan(
         fits=arguments is not None and peak <= chip.memory_bytes,
         peak_bytes=peak,
@@ -267,8 +297,8 @@ def plan(retriever, batch_size, devices):
         flops=flops,
         num_devices=len(devices),
         batch_size=batch_size,
-        tokens=tokens,
-        keep_tokens=kept,
+        tokens=_num_tokens(retriever.backbone),
+        keep_tokens=_num_kept(retriever.backbone),
         roofline_seconds=seconds,
         compile_seconds=time.time() - start,
     )
@@ -284,9 +314,26 @@ def _compiler_options(device):
 
 
 def _num_tokens(backbone):
-    t, h, w = backbone.tubelet_size
     height, width, _ = backbone.image_shape
-    return (backbone.num_frames // t) * (height // h) * (width // w)
+    return backbone.embedding.count_tokens(backbone.num_frames, height, width)
+
+
+def _num_kept(backbone):
+    """Tokens that the blocks see: those that the embedding hands out."""
+    embedding = backbone.embedding
+    clip = (1, backbone.num_frames, *backbone.image_shape)
+
+    def embed(pixel_values):
+        (tokens, _), _ = embedding.stateless_call(
+            [v.value for v in embedding.trainable_variables],
+            [v.value for v in embedding.non_trainable_variables],
+            pixel_values,
+            training=_MODE.value == "train",
+        )
+        return tokens
+
+    tokens = jax.eval_shape(embed, jax.ShapeDtypeStruct(clip, "uint8"))
+    return math.prod(tokens.shape[:-1])
 
 
 def _bytes_wanted(message):

@@ -34,6 +34,22 @@ def test_a_gradient_costs_a_product_for_each_argument():
     assert flops(jax.value_and_grad(loss, argnums=(0, 1)), A, B) == 3 * ONCE
 
 
+def test_what_no_output_needs_does_not_count():
+    @jax.custom_vjp
+    def product(a, b):
+        return a @ b
+
+    product.defvjp(
+        lambda a, b: (a @ b, (a, b)), lambda x, g: (g @ x[1].T, x[0].T @ g)
+    )
+
+    def loss(a, b):
+        return (product(a, b) ** 2).sum()
+
+    assert flops(jax.value_and_grad(loss), A, B) == 2 * ONCE
+    assert flops(jax.value_and_grad(loss, argnums=(0, 1)), A, B) == 3 * ONCE
+
+
 def test_recomputation_counts():
     w = jnp.ones((4, 4))
 

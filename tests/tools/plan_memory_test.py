@@ -78,6 +78,42 @@ def test_flags_change_the_plan_as_they_should():
     assert frozen["temporary_bytes"] < everything["temporary_bytes"]
 
 
+# Of a clip of 8 x 64 x 64: 4 x 4 x 4 tubelets of 2 x 16 x 16.
+VARIANTS = {
+    "frame": ({"attention": "frame", "tubelet_size": [1, 16, 16]}, 128),
+    "factorized": ({"attention": "factorized"}, 64),
+    "coarse": ({"tubelet_size": [4, 32, 32]}, 8),
+    "tubes": ({"tubes": True}, 4 + 4 + 4 + 16),
+    "adapters": ({"adapter_dim": 8}, 64),
+    "lora": ({"lora_rank": 2}, 64),
+    "temporal": ({"attention": "factorized", "temporal_only": True}, 64),
+}
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_variants_of_the_paper(name):
+    variant, tokens = VARIANTS[name]
+    clip = {"num_frames": 8, "image_size": 64, "mask_rate": 0.75}
+    result = plan_here(**clip, **variant)
+    assert result["tokens"] == tokens and result["fits"]
+    assert result["keep_tokens"] * 4 == tokens
+    if name in ("adapters", "lora", "temporal"):
+        # Without AdamW's two of most weights, and the products of their
+        # gradients.
+        attention = {k: v for k, v in variant.items() if k == "attention"}
+        full = plan_here(**clip, **attention)
+        saved = full["argument_bytes"] - result["argument_bytes"]
+        assert saved > 2 * 4 * 0.7e6
+        assert result["flops"] < full["flops"]
+
+
+def test_few_places_are_dropped_as_the_masking_drops_them():
+    """A share of the places of a frame is rounded, not that of all tokens."""
+    clip = {"num_frames": 8, "image_size": 48, "mask_rate": 0.75}
+    assert plan_here(**clip)["keep_tokens"] == 9
+    assert plan_here(**clip, attention="frame")["keep_tokens"] == 4 * 2
+
+
 def test_the_tool_says_whether_it_fits():
     flags = ("--preset=short_vivit_tiny", "--num_frames=4", "--image_size=32")
     flags += ("--text_tower=tiny", "--topology=local", "--mode=encode")
