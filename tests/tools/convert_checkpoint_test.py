@@ -3,7 +3,7 @@ import pathlib
 import subprocess
 import sys
 
-import convert_checkpoint
+import checkpoint_conversion
 import numpy as np
 import pytest
 from keras import ops
@@ -60,13 +60,13 @@ def test_a_checkpoint_is_converted(source, tmp_path):
 
 
 def test_other_outputs_are_refused(source, tmp_path, monkeypatch):
-    run = convert_checkpoint.run_transformers
+    run = checkpoint_conversion.run_transformers
 
     def off(*args):
         outputs = run(*args)
         return {**outputs, "logits": outputs["logits"] + 1e-2}
 
-    monkeypatch.setattr(convert_checkpoint, "run_transformers", off)
+    monkeypatch.setattr(checkpoint_conversion, "run_transformers", off)
     with pytest.raises(ValueError, match="was not converted.*'logits'"):
-        convert_checkpoint.convert(str(source), str(tmp_path / "preset"))
+        checkpoint_conversion.convert(str(source), str(tmp_path / "preset"))
     assert not (tmp_path / "preset").exists()
