@@ -197,7 +197,7 @@ def _draw_panel(panel, here):
     for variant, plan in here:
         by_series.setdefault(variant.series, []).append((variant, plan))
     # Labels of a series lie to one side of its points.
-    sides = ((5, -12, "left"), (-5, 5, "right"), (-5, -12, "right"))
+    sides = ((0, 5, "right"), (4, -11, "left"), (-5, 17, "right"))
     for (series, points), marker, (*shift, side) in zip(
         by_series.items(), "osD", sides, strict=False
     ):
