@@ -182,10 +182,8 @@ def draw(chosen, results, path):
                 if (of_size, variant.figure) == (size, figure)
             ]
             _draw_panel(panel, here)
-            batches = " and ".join(
-                str(batch)
-                for batch in dict.fromkeys(p["batch_size"] for _, p in here)
-            )
+            several = dict.fromkeys(str(p["batch_size"]) for _, p in here)
+            batches = " and ".join(several)
             panel.set_title(
                 f"{TITLES[figure]}\nViT-{size[0].upper()}, batch {batches}",
                 fontsize=10,
@@ -199,8 +197,8 @@ def _draw_panel(panel, here):
     for variant, plan in here:
         by_series.setdefault(variant.series, []).append((variant, plan))
     # Labels of a series lie to one side of its points.
-    sides = ((5, -12), (-40, 5), (5, 5))
-    for (series, points), marker, side in zip(
+    sides = ((0, 5, "right"), (4, -11, "left"), (-5, 17, "right"))
+    for (series, points), marker, (*shift, side) in zip(
         by_series.items(), "osD", sides, strict=False
     ):
         xs = [plan["flops"] / 1e12 for _, plan in points]
@@ -213,7 +211,8 @@ def _draw_panel(panel, here):
             panel.annotate(
                 variant.label + fits,
                 (x, y),
-                xytext=side,
+                xytext=shift,
+                ha=side,
                 textcoords="offset points",
                 fontsize=8,
                 color=drawn.get_color(),
@@ -228,8 +227,7 @@ def _draw_panel(panel, here):
         panel.set_ylim(0, 1.4 * highest)
         memory = plans[0]["memory_bytes"] / GIB
         if memory < 1.4 * highest:
-            panel.axhline(memory, color="grey", linestyle=":", linewidth=1)
-            panel.text(0, memory, " memory of a v5e", va="bottom", fontsize=8)
+            panel.axhline(memory, color="grey", ls=":", label="one v5e")
         panel.legend(fontsize=8, loc="upper left")
 
 
