@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_longvideo.layers.late_weights import changing_weights
+from keras_longvideo.layers.late_weights import forget_weight
 from keras_longvideo.ops import dense
 
 
@@ -117,8 +118,8 @@ class Dense(keras.layers.EinsumDense):
         kernel = ops.cast(self._kernel, "float32")
         kernel = kernel + update * (self.lora_alpha / self.lora_rank)
         self._kernel.assign(ops.cast(kernel, self._kernel.dtype))
-        # Layers forget a weight where its attribute is deleted.
-        del self.lora_kernel_a, self.lora_kernel_b
+        forget_weight(self, "lora_kernel_a")
+        forget_weight(self, "lora_kernel_b")
         self.lora_enabled = False
         self.lora_rank = self.lora_alpha = None
 

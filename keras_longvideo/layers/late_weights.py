@@ -22,3 +22,17 @@ def changing_weights(layer):
     finally:
         if was_locked:
             layer._tracker.lock()
+
+
+def forget_weight(layer, name):
+    """Takes a weight from a built layer; its attribute becomes None.
+
+    Deleting the attribute does so, too, but Keras then collects garbage each
+    time: minutes, for all layers of a large encoder.
+
+    Args:
+        layer: `keras.layers.Layer`.
+        name: string. The attribute that holds the weight.
+    """
+    layer._untrack_variable(getattr(layer, name))
+    setattr(layer, name, None)
