@@ -31,9 +31,7 @@ def adapt(backbone, last_layers, adapter_dim, lora_rank, temporal_only):
             )
         _train_parts(backbone, ("time_attention/", "time_gate"))
     else:
-        backbone.trainable = True
-        if backbone.lora_rank is not None:
-            _train_parts(backbone, ("",))
+        _train_parts(backbone, ("",))
 
 
 def add_adapters(backbone, adapter_dim):
@@ -87,7 +85,7 @@ def _train_last_layers(backbone, last_layers):
             f"{backbone.num_layers}, the number of layers. "
             f"Received: last_layers={last_layers}"
         )
-    backbone.trainable = True
+    _train_parts(backbone, ("",))
     backbone.embedding.trainable = False
     if backbone.prefix_tokens is not None:
         backbone.prefix_tokens.trainable = False
@@ -100,6 +98,8 @@ def _train_last_layers(backbone, last_layers):
 
 def _train_parts(backbone, parts):
     """Trains weights by parts of their path, and the patch convolution."""
+    # On TensorFlow, it does not reach all weights that were frozen by
+    # themselves before.
     backbone.trainable = True
     for weight in backbone.weights:
         path = weight.path.removeprefix(f"{backbone.name}/")

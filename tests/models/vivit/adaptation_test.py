@@ -71,7 +71,12 @@ def test_what_is_trained(way, size):
     backbone.summary(print_fn=lambda text, **_: lines.append(text))
     assert f"Trainable params: {size + PATCH:,}" in "".join(lines)
     backbone.adapt(last_layers=1)
-    assert not any("embedding" in w.path for w in backbone.trainable_weights)
+    assert {w.path.split("/")[0] for w in backbone.trainable_weights} == {
+        "transformer_layer_1",
+        "output_norm",
+    }
+    block = backbone.transformer_layers[1]
+    assert len(block.trainable_weights) == len(block.weights)
     backbone.adapt()
     assert count(backbone.trainable_weights) == total + size
 
