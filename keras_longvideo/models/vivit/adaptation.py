@@ -98,9 +98,11 @@ def _train_last_layers(backbone, last_layers):
 
 def _train_parts(backbone, parts):
     """Trains weights by parts of their path, and the patch convolution."""
-    # On TensorFlow, it does not reach all weights that were frozen by
-    # themselves before.
+    # Each layer: on TensorFlow, to set what a model is already does nothing,
+    # whatever its layers are.
     backbone.trainable = True
+    for layer in backbone.layers:
+        layer.trainable = True
     for weight in backbone.weights:
         path = weight.path.removeprefix(f"{backbone.name}/")
         is_patch = path.startswith("embedding/") and "positions" not in path

@@ -79,6 +79,7 @@ def test_what_is_trained(way, size):
     assert len(block.trainable_weights) == len(block.weights)
     backbone.adapt()
     assert count(backbone.trainable_weights) == total + size
+    assert all(layer.trainable for layer in backbone.transformer_layers)
 
 
 def test_over_time_alone():
