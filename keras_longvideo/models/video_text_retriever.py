@@ -283,8 +283,8 @@ class VideoTextRetriever(SearchTask):
         Args:
             optimizer: `"auto"` (AdamW, learning rate 1e-4, `beta_2` 0.98 and
                 epsilon 1e-6 as CLIP, gradients clipped to a norm of 1, no
-                decay of norms, biases, positions, learned tokens and logits),
-                or as in `keras.Model.compile`.
+                decay of norms, biases, positions, learned tokens, gates and
+                logits), or as in `keras.Model.compile`.
             microbatch_size: int or None. Pairs that are encoded at a time in
                 training, on all devices together; it must divide the batch,
                 and a multiple of the devices keeps all of them busy. On the
@@ -305,8 +305,9 @@ class VideoTextRetriever(SearchTask):
             optimizer.exclude_from_weight_decay(
                 var_names=[
                     *("bias", "gamma", "beta", "positions", "logit"),
-                    # Tokens that stand before a picture, or look at it.
-                    *("prefix", "query"),
+                    # Tokens that stand before a picture, or look at it; and
+                    # gates, which decay would close.
+                    *("prefix", "query", "gate"),
                 ]
             )
         if kwargs.get("loss") is not None:

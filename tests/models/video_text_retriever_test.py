@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -443,3 +444,20 @@ def test_text_tower():
     assert tower.dropout == 0.2
     with pytest.raises(ValueError, match="`size` must be one of.*'huge'"):
         models.text_tower("huge")
+
+
+def test_gates_over_time_do_not_decay(tiny):
+    retriever = models.VideoTextRetriever(
+        tiny.backbone(attention="factorized"), tiny.text_backbone()
+    )
+    retriever.compile()
+    block = retriever.backbone.transformer_layers[0]
+    gate, kernel = block.time_gate, block.mlp_output.kernel
+    weights = [gate, kernel]
+    for weight in weights:
+        weight.assign(keras.ops.ones(weight.shape))
+    # Without a gradient, decay alone moves a weight.
+    gradients = [keras.ops.zeros(weight.shape) for weight in weights]
+    retriever.optimizer.apply(gradients, weights)
+    assert float(gate) == 1.0
+    assert keras.ops.convert_to_numpy(kernel).max() < 1.0
