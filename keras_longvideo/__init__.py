@@ -6,6 +6,7 @@ from keras_longvideo import hub
 from keras_longvideo import layers
 from keras_longvideo import models
 from keras_longvideo import ops
+from keras_longvideo import training
 from keras_longvideo import video
 from keras_longvideo.hub import upload_preset
 from keras_longvideo.models import from_preset
@@ -22,6 +23,7 @@ __all__ = [
     "list_presets",
     "models",
     "ops",
+    "training",
     "upload_preset",
     "video",
 ]

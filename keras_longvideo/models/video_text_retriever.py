@@ -25,6 +25,7 @@ from keras_longvideo.models.text_encoder import text_inputs
 from keras_longvideo.models.video_model import VideoModel
 from keras_longvideo.models.video_text_preprocessor import VideoTextPreprocessor
 from keras_longvideo.models.video_text_preprocessor import check_captions
+from keras_longvideo.models.weight_decay import weights_without_decay
 from keras_longvideo.ops import nce_loss
 from keras_longvideo.ops import sigmoid_loss
 
@@ -302,14 +303,7 @@ class VideoTextRetriever(SearchTask):
             optimizer = keras.optimizers.AdamW(
                 1e-4, beta_2=0.98, epsilon=1e-6, clipnorm=1.0
             )
-            optimizer.exclude_from_weight_decay(
-                var_names=[
-                    *("bias", "gamma", "beta", "positions", "logit"),
-                    # Tokens that stand before a picture, or look at it; and
-                    # gates, which decay would close.
-                    *("prefix", "query", "gate"),
-                ]
-            )
+            optimizer.exclude_from_weight_decay(weights_without_decay(self))
         if kwargs.get("loss") is not None:
             raise ValueError(
                 "The loss is an argument of `VideoTextRetriever` ('nce' or "

@@ -1,0 +1,13 @@
+"""Stages of pre-training: what they are, and running them."""
+
+from keras_longvideo.training.errors import NonFiniteError
+from keras_longvideo.training.pretraining import pretrain
+from keras_longvideo.training.stage import Source
+from keras_longvideo.training.stage import Stage
+
+__all__ = [
+    "NonFiniteError",
+    "Source",
+    "Stage",
+    "pretrain",
+]

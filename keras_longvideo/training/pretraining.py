@@ -1,0 +1,174 @@
+"""Runs a stage of pre-training."""
+
+import json
+import pathlib
+import warnings
+
+import keras
+
+from keras_longvideo.data.files import write_atomically
+from keras_longvideo.training.checkpoints import Checkpoints
+from keras_longvideo.training.curves import draw_curves
+from keras_longvideo.training.optimizer import make_optimizer
+from keras_longvideo.training.recorder import Recorder
+from keras_longvideo.training.recorder import log_columns
+from keras_longvideo.training.run_log import RunLog
+from keras_longvideo.training.run_log import read_log
+from keras_longvideo.training.sources import check_paths
+from keras_longvideo.training.sources import held_out_clips
+from keras_longvideo.training.sources import training_batches
+from keras_longvideo.training.starting import make_retriever
+
+
+def pretrain(stage, output, progress=True):
+    """Trains a retriever as a stage says, and saves it as a preset.
+
+    Called again with the same folder, it goes on from the last checkpoint,
+    with the batches and random numbers that an uninterrupted run would have
+    had; a run that is finished returns its results at once. It may be killed
+    at any moment.
+
+    It seeds Keras, NumPy and Python with `stage.seed`. One process trains.
+
+    Args:
+        stage: `Stage`.
+        output: path of the run's folder, made where it is not there:
+
+            - `stage.json`: what was asked for
+            - `log.csv`, and the same for TensorBoard: mean `loss` since the
+              row before, `temperature`, `gradient_norm` before clipping and
+              `learning_rate` of the row's step, `examples_per_second` (of
+              training alone), `seconds` since the start, and Recall and median
+              rank on each held-out set where they were measured
+            - `checkpoints/`: the last two, with all that a run needs
+            - `preset/`: the `VideoTextRetriever`, with its preprocessor
+            - `curves.png`, where matplotlib is installed
+            - `results.json`, written last
+        progress: bool. Whether to show a progress bar. Defaults to `True`.
+
+    Returns:
+        A dict of the last row of the log: `steps`, `seconds`, `loss` and, for
+        each held-out set, such as `"spatial/text_to_video/recall@1"`.
+
+    Raises:
+        FileNotFoundError: if a set of the stage is missing.
+        keras_longvideo.training.NonFiniteError: if a loss or a gradient is
+            not finite. It is found at the end of an interval of the log, and
+            names the step and the last good checkpoint.
+        ValueError: if the folder holds the run of another stage.
+
+    Example:
+
+    ```python
+    from keras_longvideo import data
+    from keras_longvideo import training
+
+    train = data.render_videos(
+        "train", "spatial", num_videos=8, num_frames=4, progress=False
+    )
+    held_out = data.render_videos(
+        "held_out", "spatial", 4, num_frames=4, held_out=True, progress=False
+    )
+    stage = training.Stage(
+        preset="short_vivit_tiny",
+        train=(training.Source(train, batch_size=4, num_frames=4),),
+        held_out={"spatial": held_out},
+        steps=2,
+        learning_rate=1e-3,
+        backbone={"num_frames": 4, "num_layers": 1},
+    )
+    results = training.pretrain(stage, "run", progress=False)
+    results["spatial/text_to_video/recall@1"]
+    ```
+    """
+    output = pathlib.Path(output)
+    check_paths(stage)
+    _claim(output, stage)
+    results = output / "results.json"
+    if results.exists():
+        return json.loads(results.read_text("utf-8"))
+
+    keras.utils.set_random_seed(stage.seed)
+    retriever = make_retriever(stage, output / "vocabulary.txt")
+    model = retriever
+    model.compile(
+        make_optimizer(stage, model),
+        microbatch_size=stage.microbatch_size,
+        run_eagerly=_needs_eager_steps(stage),
+    )
+    checkpoints = Checkpoints(output / "checkpoints", model)
+    step, seconds = checkpoints.restore()
+    log = RunLog(output, log_columns(stage, []), step)
+    if step < stage.steps:
+        recorder = Recorder(
+            stage,
+            retriever,
+            _held_out(stage, retriever),
+            log,
+            checkpoints,
+            step,
+            seconds,
+            progress,
+        )
+        _fit(stage, retriever, model, recorder, step)
+    log.close()
+    # As `fit` leaves them; of a run that was killed after it, too.
+    model.optimizer.finalize_variable_values(model.trainable_variables)
+    if retriever.backbone.lora_rank is not None:
+        retriever.backbone.merge_lora()
+    retriever.save_to_preset(output / "preset")
+    draw_curves(output)
+    row = read_log(output / "log.csv")[-1]
+    row = {"steps": row.pop("step"), **row}
+    write_atomically(results, json.dumps(row, indent=2) + "\n")
+    return row
+
+
+def _claim(output, stage):
+    """Marks a folder as that of a stage, unless it is another one's."""
+    output.mkdir(parents=True, exist_ok=True)
+    path, wanted = output / "stage.json", json.loads(stage.to_json())
+    if not path.exists():
+        write_atomically(path, stage.to_json() + "\n")
+        return
+    found = json.loads(path.read_text("utf-8"))
+    names = sorted({*found, *wanted})
+    differing = [n for n in names if found.get(n) != wanted.get(n)]
+    if differing:
+        raise ValueError(
+            f"`output` holds the run of another stage: {differing} were "
+            f"{[found.get(n) for n in differing]} and are "
+            f"{[wanted.get(n) for n in differing]}. Take another folder. "
+            f"Received: output={str(output)!r}"
+        )
+
+
+def _needs_eager_steps(stage):
+    # TensorFlow traces one program for all batches, see `mix_datasets`.
+    shapes = {(s.batch_size, s.num_frames) for s in stage.train}
+    return keras.backend.backend() == "tensorflow" and len(shapes) > 1
+
+
+def _held_out(stage, retriever):
+    converter = retriever.preprocessor.video_converter
+    return {
+        name: held_out_clips(path, converter)
+        for name, path in stage.held_out.items()
+    }
+
+
+def _fit(stage, retriever, model, recorder, step):
+    """Trains from a step to the last one, in a single call of `fit`."""
+    image_size = retriever.preprocessor.video_converter.image_size
+    remaining = stage.steps - step
+    batches = training_batches(stage, image_size, step).take(remaining)
+    with warnings.catch_warnings():
+        # The last epoch may be shorter than the others.
+        warnings.filterwarnings("ignore", "Your input ran out of data")
+        model.fit(
+            batches,
+            epochs=-(-remaining // stage.interval),
+            steps_per_epoch=min(stage.interval, remaining),
+            callbacks=[recorder],
+            verbose=0,
+        )

@@ -1,0 +1,126 @@
+"""The batches of a stage, and its held-out sets."""
+
+import functools
+import glob
+
+from keras_longvideo import data
+from keras_longvideo.data import mix_datasets
+from keras_longvideo.data import read_manifest
+from keras_longvideo.data import video_text_dataset
+from keras_longvideo.training.stage import is_manifest
+
+
+def training_batches(stage, image_size, skip_batches):
+    """The batches of a stage, from one of them on.
+
+    Args:
+        stage: `Stage`.
+        image_size: tuple of ints `(height, width)`.
+        skip_batches: int. Batches that were trained on already.
+
+    Returns:
+        A `tf.data.Dataset` without end.
+    """
+    datasets = [
+        functools.partial(
+            video_text_dataset if source.is_manifest else data.record_dataset,
+            source.path,
+            source.batch_size,
+            num_frames=source.num_frames,
+            fps=source.fps,
+            image_size=image_size,
+            # Sources of one file would otherwise be dealt in step.
+            seed=stage.seed + i,
+            cache=source.cache,
+            repeat=True,
+            group_size=source.group_size,
+        )
+        for i, source in enumerate(stage.train)
+    ]
+    if len(datasets) == 1:
+        return datasets[0](skip_batches=skip_batches)
+    ratios = [source.ratio for source in stage.train]
+    return mix_datasets(
+        datasets, ratios, seed=stage.seed, skip_batches=skip_batches
+    )
+
+
+def training_captions(stage):
+    """All captions of a stage's manifests, and those of its shards.
+
+    Args:
+        stage: `Stage`.
+
+    Yields:
+        Strings.
+    """
+    for path in dict.fromkeys(source.path for source in stage.train):
+        if is_manifest(path):
+            for captions in read_manifest(path, check_files=False)["captions"]:
+                yield from captions
+            continue
+        # One a video: frames are read as small as can be.
+        for batch in _in_order(path, 1, None, (16, 16), batch_size=32):
+            for caption in batch["captions"].numpy():
+                yield caption.decode()
+
+
+def held_out_clips(path, converter):
+    """A held-out set, read into memory.
+
+    Args:
+        path: string. Manifest or shards.
+        converter: `keras_longvideo.models.VideoConverter`.
+
+    Returns:
+        A dict of `videos`, a list of uint8 arrays of the frames that there
+        are, and `captions`, the first of each video.
+    """
+    batches = _in_order(
+        path,
+        converter.num_frames,
+        converter.fps,
+        converter.image_size,
+        batch_size=32,
+    )
+    videos, captions = [], []
+    for batch in batches.as_numpy_iterator():
+        pairs = zip(batch["pixel_values"], batch["frame_mask"], strict=True)
+        videos += [frames[mask] for frames, mask in pairs]
+        captions += [caption.decode() for caption in batch["captions"]]
+    return {"videos": videos, "captions": captions}
+
+
+def check_paths(stage):
+    """Tells of files that are missing before anything is made.
+
+    Args:
+        stage: `Stage`.
+
+    Raises:
+        FileNotFoundError: if a manifest or all shards of a set are missing.
+    """
+    paths = [source.path for source in stage.train]
+    for path in dict.fromkeys([*paths, *stage.held_out.values()]):
+        if not glob.glob(path):
+            raise FileNotFoundError(
+                f"A set of the stage names no file. Received: {path}"
+            )
+
+
+def _in_order(path, num_frames, fps, image_size, batch_size):
+    if is_manifest(path):
+        make = video_text_dataset
+        path = read_manifest(path)
+        path["captions"] = [several[:1] for several in path["captions"]]
+    else:
+        make = data.record_dataset
+    return make(
+        path,
+        batch_size,
+        num_frames=num_frames,
+        fps=fps,
+        image_size=image_size,
+        shuffle=False,
+        drop_remainder=False,
+    )

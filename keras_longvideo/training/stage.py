@@ -1,0 +1,256 @@
+"""What a stage of pre-training is: data, encoder, schedule."""
+
+import dataclasses
+import json
+import math
+import os
+
+MANIFESTS = (".jsonl", ".csv")
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """One data set of a stage.
+
+    Args:
+        path: string. A manifest, `.jsonl` or `.csv`, as
+            `keras_longvideo.data.read_manifest` takes it; or a shell-style
+            pattern of shards, such as `"shards/*.tfrecord*"`.
+        batch_size: int. Pairs of a batch, which has no other data in it.
+        num_frames: int. Frames of a clip; 1 for images. Defaults to `16`.
+        fps: float or None. Frames to read a second; `None` spreads them
+            evenly over the video. Defaults to `None`.
+        ratio: float. Share of the steps, over the sum of all sources' ratios.
+            Defaults to `1.0`.
+        group_size: int. So many consecutive videos stay together in a batch:
+            2 where each video is followed by its hard negative. Defaults to
+            `1`.
+        cache: bool. Whether decoded clips are kept in memory. Defaults to
+            `False`.
+
+    Raises:
+        ValueError: if an argument is out of range.
+
+    Example:
+
+    ```python
+    from keras_longvideo.training import Source
+
+    images = Source("images.jsonl", batch_size=256, num_frames=1)
+    videos = Source("temporal.jsonl", batch_size=64, group_size=2, ratio=2.0)
+    ```
+    """
+
+    path: str
+    batch_size: int
+    num_frames: int = 16
+    fps: float | None = None
+    ratio: float = 1.0
+    group_size: int = 1
+    cache: bool = False
+
+    def __post_init__(self):
+        # A contrastive loss over one pair has nothing to tell apart.
+        _check_int("batch_size", self.batch_size, least=2)
+        _check_int("num_frames", self.num_frames)
+        _check_int("group_size", self.group_size)
+        _check_number("ratio", self.ratio)
+        if self.fps is not None:
+            _check_number("fps", self.fps)
+        if self.batch_size % self.group_size:
+            raise ValueError(
+                "`group_size` must divide `batch_size`. Received: "
+                f"group_size={self.group_size}, batch_size={self.batch_size}"
+            )
+
+    @property
+    def is_manifest(self):
+        return is_manifest(self.path)
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """One stage of pre-training, such as image, short or long.
+
+    What `pretrain` needs to know; the same stage gives the same run. Defaults
+    that the LongViViT paper leaves open are CLIP's, where no other source is
+    named.
+
+    Args:
+        preset: string. What the retriever starts from: a directory, such as
+            `preset/` in an earlier stage's output, a `"hf://org/name"`, or a
+            built-in name, whose weights are random unless it has some. Of a
+            `VideoTextRetriever` both towers and the vocabulary are taken;
+            else the encoder is, beside a new text tower.
+        train: tuple of `Source`.
+        held_out: dict of strings. Names of held-out sets, and their manifest
+            or shards; the first caption of each video counts.
+        steps: int. Batches to train on.
+        learning_rate: float. The highest one: it rises from 0 over
+            `warmup_steps` and falls to 0 as a cosine until the last step.
+        warmup_steps: int. Defaults to `0`.
+        weight_decay: float. Norms, biases, positions, learned tokens, gates
+            and logits are spared. Defaults to `0.01`.
+        clip_norm: float or None. Largest norm of the gradients of all weights
+            together. Defaults to `1.0`.
+        beta_2: float, of AdamW. Defaults to `0.98`.
+        ema_momentum: float or None. With it, held-out sets are measured with,
+            and the preset holds, an exponential moving average of the
+            weights. Defaults to `None`: none.
+        backbone: dict. Arguments of `ViViTBackbone` in place of the preset's,
+            such as `num_frames`, `tubelet_size`, `attention` and `mask_rate`.
+        adapt: dict. Arguments of `ViViTBackbone.adapt`, such as
+            `{"last_layers": 4}`. Defaults to none: all weights are trained.
+            LoRA is merged into the preset, adapters stay in it.
+        text_tower: string. Size of a new text tower; see
+            `keras_longvideo.models.text_tower`. Defaults to `"tiny"`. It is
+            trained without dropout, as CLIP's.
+        vocabulary: string or None. A file of a new tokenizer's words, one a
+            line. Defaults to `None`: one of up to `vocabulary_size` words is
+            made of the training captions.
+        vocabulary_size: int. Defaults to `1000`.
+        sequence_length: int. Tokens that a caption is padded or cut to.
+            Defaults to `32`.
+        num_frames: int or None. Frames of a held-out video, and of one that
+            the preset is given. Defaults to `None`, those of the backbone.
+        image_size: tuple of ints or None. `(height, width)` of all frames, in
+            training too. Defaults to `None`, that of the backbone.
+        fps: float or None. Frames a second at which held-out videos, and
+            those that the preset is given, are read. Defaults to `None`:
+            spread evenly.
+        masked_language_modeling: float. Weight of that auxiliary loss, see
+            `VideoTextPretrainer`. Defaults to `0.0`: none.
+        captioning: float. Weight of that auxiliary loss. Defaults to `0.0`.
+        microbatch_size: int or None. See `VideoTextRetriever.compile`.
+            Defaults to `None`.
+        evaluation_batch_size: int. Defaults to `32`.
+        log_every: int. Steps of a row of the log, at most. Defaults to `50`.
+        evaluate_every: int. Steps from one measurement of the held-out sets
+            to the next; there is always one after the last step. Defaults to
+            `1000`.
+        checkpoint_every: int. Steps from one checkpoint to the next. Defaults
+            to `500`.
+        seed: int. Of weights, batches, masks. Defaults to `0`.
+
+    Raises:
+        ValueError: if an argument is out of range.
+
+    Example:
+
+    ```python
+    from keras_longvideo.training import Source
+    from keras_longvideo.training import Stage
+
+    stage = Stage(
+        preset="runs/image/preset",
+        train=(Source("train.jsonl", batch_size=64),),
+        held_out={"spatial": "held_out.jsonl"},
+        steps=3000,
+        learning_rate=1.5e-3,
+        warmup_steps=150,
+        backbone={"num_frames": 16, "tubelet_size": (2, 16, 16)},
+    )
+    ```
+    """
+
+    preset: str
+    train: tuple[Source, ...]
+    held_out: dict[str, str]
+    steps: int
+    learning_rate: float
+    warmup_steps: int = 0
+    weight_decay: float = 0.01
+    clip_norm: float | None = 1.0
+    beta_2: float = 0.98
+    ema_momentum: float | None = None
+    backbone: dict = dataclasses.field(default_factory=dict)
+    adapt: dict = dataclasses.field(default_factory=dict)
+    text_tower: str = "tiny"
+    vocabulary: str | None = None
+    vocabulary_size: int = 1000
+    sequence_length: int = 32
+    num_frames: int | None = None
+    image_size: tuple[int, int] | None = None
+    fps: float | None = None
+    masked_language_modeling: float = 0.0
+    captioning: float = 0.0
+    microbatch_size: int | None = None
+    evaluation_batch_size: int = 32
+    log_every: int = 50
+    evaluate_every: int = 1000
+    checkpoint_every: int = 500
+    seed: int = 0
+
+    def __post_init__(self):
+        if not self.train or not all(
+            isinstance(source, Source) for source in self.train
+        ):
+            raise ValueError(
+                "`train` must be a tuple of at least one `Source`. "
+                f"Received: train={self.train!r}"
+            )
+        for name in (
+            *("steps", "vocabulary_size", "sequence_length"),
+            *("evaluation_batch_size", "log_every", "evaluate_every"),
+            "checkpoint_every",
+        ):
+            _check_int(name, getattr(self, name))
+        _check_int("seed", self.seed, least=0)
+        _check_int("warmup_steps", self.warmup_steps, least=0)
+        if self.warmup_steps >= self.steps:
+            raise ValueError(
+                "`warmup_steps` must be below `steps`. Received: "
+                f"warmup_steps={self.warmup_steps}, steps={self.steps}"
+            )
+        _check_number("learning_rate", self.learning_rate)
+        for name in ("weight_decay", "masked_language_modeling", "captioning"):
+            _check_number(name, getattr(self, name), zero=True)
+        if self.clip_norm is not None:
+            _check_number("clip_norm", self.clip_norm)
+        for name in ("beta_2", "ema_momentum"):
+            rate = getattr(self, name)
+            if rate is not None and not 0 <= rate < 1:
+                raise ValueError(
+                    f"`{name}` must be in [0, 1). Received: {name}={rate!r}"
+                )
+
+    @property
+    def interval(self):
+        """Steps between looks at the run, so that all that is due falls on one.
+
+        In between, nothing waits for a device.
+        """
+        return math.gcd(
+            self.log_every, self.evaluate_every, self.checkpoint_every
+        )
+
+    def to_json(self):
+        """The stage as a JSON string, by which runs are told apart."""
+        return json.dumps(
+            dataclasses.asdict(self),
+            indent=2,
+            sort_keys=True,
+            default=os.fspath,
+        )
+
+
+def is_manifest(path):
+    """Whether a path names a manifest, and not shards."""
+    return os.fspath(path).endswith(MANIFESTS)
+
+
+def _check_int(name, value, least=1):
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise ValueError(
+            f"`{name}` must be an int of at least {least}. "
+            f"Received: {name}={value!r}"
+        )
+
+
+def _check_number(name, value, zero=False):
+    is_number = isinstance(value, (int, float)) and math.isfinite(value)
+    if not is_number or value < 0 or (value == 0 and not zero):
+        raise ValueError(
+            f"`{name}` must be a {'number of at least 0' if zero else 'positive number'}"
+            f". Received: {name}={value!r}"
+        )

@@ -1,0 +1,88 @@
+"""The retriever that a stage starts from."""
+
+import pathlib
+
+import keras
+import keras_hub
+
+from keras_longvideo.data.files import write_atomically
+from keras_longvideo.models import VideoConverter
+from keras_longvideo.models import VideoTextPreprocessor
+from keras_longvideo.models import VideoTextRetriever
+from keras_longvideo.models import ViViTBackbone
+from keras_longvideo.models import text_tower
+from keras_longvideo.models.presets import open_preset
+from keras_longvideo.training.sources import training_captions
+
+
+def make_retriever(stage, vocabulary_file):
+    """Makes the retriever that a stage trains.
+
+    Args:
+        stage: `Stage`.
+        vocabulary_file: path where a new vocabulary is kept, and found again
+            by a run that goes on.
+
+    Returns:
+        A `VideoTextRetriever`, adapted as the stage says.
+    """
+    preset = open_preset(stage.preset, load_weights=False)
+    load_weights = preset.directory is not None
+    if _holds_retriever(preset):
+        retriever = VideoTextRetriever.from_preset(preset, **stage.backbone)
+        old = retriever.preprocessor
+        retriever.preprocessor = _preprocessor(
+            stage, retriever.backbone, old.tokenizer, old.standardize
+        )
+    else:
+        backbone = ViViTBackbone.from_preset(
+            preset, load_weights=load_weights, **stage.backbone
+        )
+        tokenizer = keras_hub.tokenizers.BertTokenizer(
+            _vocabulary(stage, pathlib.Path(vocabulary_file)), lowercase=True
+        )
+        retriever = VideoTextRetriever(
+            backbone,
+            text_tower(
+                stage.text_tower,
+                vocabulary_size=tokenizer.vocabulary_size(),
+                dropout=0.0,
+            ),
+            _preprocessor(stage, backbone, tokenizer),
+        )
+    retriever.backbone.adapt(**stage.adapt)
+    return retriever
+
+
+def _holds_retriever(preset):
+    if preset.task is None:
+        return False
+    name = preset.task["registered_name"]
+    cls = keras.saving.get_registered_object(name)
+    return cls is not None and issubclass(cls, VideoTextRetriever)
+
+
+def _preprocessor(stage, backbone, tokenizer, standardize=None):
+    converter = VideoConverter(
+        stage.num_frames or backbone.num_frames,
+        stage.image_size or backbone.image_shape[:2],
+        stage.fps,
+    )
+    return VideoTextPreprocessor(
+        converter, tokenizer, stage.sequence_length, standardize
+    )
+
+
+def _vocabulary(stage, file):
+    import tensorflow as tf
+
+    if stage.vocabulary is not None:
+        file = pathlib.Path(stage.vocabulary)
+    elif not file.exists():
+        words = keras_hub.tokenizers.compute_word_piece_vocabulary(
+            tf.data.Dataset.from_tensor_slices(list(training_captions(stage))),
+            vocabulary_size=stage.vocabulary_size,
+            lowercase=True,
+        )
+        write_atomically(file, "\n".join(words) + "\n")
+    return file.read_text("utf-8").splitlines()
