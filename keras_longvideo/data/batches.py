@@ -9,6 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from keras_longvideo.data.checks import check_int
+from keras_longvideo.data.decoded import DecodedClips
 from keras_longvideo.data.order import Order
 from keras_longvideo.video import VideoError
 
@@ -37,6 +38,7 @@ def batch_clips(
         source: Object with `names`, a list of strings, and `load(index)`,
             which returns `(pixel_values, frame_mask, captions)` of one of them
             or raises a `VideoError`; from many threads at once.
+        cache: Bool, or the `DecodedClips` of `source`.
         **: See `video_text_dataset`.
 
     Returns:
@@ -68,28 +70,47 @@ def batch_clips(
         )
     if rows is not None:
         _check_rows(rows, batch_size, drop_remainder, skipped)
-    read = _Reader(
-        source,
-        clip_shape=(num_frames, *image_size, 3),
-        cache=cache,
-        skipped=skipped,
-        group_size=group_size,
-        min_videos=batch_size if drop_remainder else 1,
-        progress=progress,
-    )
+    clip_shape = (num_frames, *image_size, 3)
+    decoded = cache if isinstance(cache, DecodedClips) else None
+    if decoded is not None and skipped is not None:
+        raise ValueError(
+            "With the path of a `cache`, `skipped` must be None: it holds all "
+            "videos of the set. Leave those that cannot be read out of it. "
+            f"Received: skipped={skipped}"
+        )
+    if decoded is None:
+        read = _Reader(
+            source,
+            clip_shape=clip_shape,
+            cache=cache,
+            skipped=skipped,
+            group_size=group_size,
+            min_videos=batch_size if drop_remainder else 1,
+            progress=progress,
+        )
 
     def load(video):
         pixel_values, frame_mask, caption, is_read = tf.numpy_function(
             read, [video], [tf.uint8, tf.bool, tf.string, tf.bool]
         )
         clip = {
-            "pixel_values": tf.ensure_shape(
-                pixel_values, (num_frames, *image_size, 3)
-            ),
+            "pixel_values": tf.ensure_shape(pixel_values, clip_shape),
             "frame_mask": tf.ensure_shape(frame_mask, (num_frames,)),
             "captions": tf.ensure_shape(caption, ()),
         }
         return clip, tf.ensure_shape(is_read, ())
+
+    def gather(videos):
+        # A call a clip would take longer than a small model's step.
+        pixel_values, frame_mask, captions = tf.numpy_function(
+            decoded, [videos], [tf.uint8, tf.bool, tf.string]
+        )
+        size = videos.shape[0]
+        return {
+            "pixel_values": tf.ensure_shape(pixel_values, (size, *clip_shape)),
+            "frame_mask": tf.ensure_shape(frame_mask, (size, num_frames)),
+            "captions": tf.ensure_shape(captions, (size,)),
+        }
 
     def videos(epoch):
         if drop_remainder and skipped is None:
@@ -100,13 +121,16 @@ def batch_clips(
     # same video again.
     def batches(epoch):
         drawn = tf.numpy_function(videos, [epoch], tf.int64)
-        clips = tf.data.Dataset.from_tensor_slices(
+        drawn = tf.data.Dataset.from_tensor_slices(
             tf.ensure_shape(drawn, (None, 2))
-        ).map(load, num_parallel_calls)
+        )
+        size = batch_size if rows is None else len(rows)
+        if decoded is not None:
+            return drawn.batch(size, drop_remainder).map(gather, 2)
+        clips = drawn.map(load, num_parallel_calls)
         if skipped is not None:
             clips = _readable_groups(clips, group_size)
         clips = clips.map(lambda clip, is_read: clip)
-        size = batch_size if rows is None else len(rows)
         return clips.batch(size, drop_remainder)
 
     dataset = _epochs(order.first_epoch, repeat).flat_map(batches)

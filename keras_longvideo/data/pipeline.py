@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from keras_longvideo.data.batches import batch_clips
 from keras_longvideo.data.checks import check_clip
 from keras_longvideo.data.clips import load_clip
+from keras_longvideo.data.decoded import DecodedClips
 from keras_longvideo.data.manifest import check_manifest
 from keras_longvideo.data.manifest import read_manifest
 
@@ -61,7 +62,11 @@ def video_text_dataset(
         drop_remainder: Bool, whether to leave out an epoch's last batch if it
             is not full. Defaults to `True`.
         cache: Bool, whether to keep the decoded clips in memory, so that only
-            the first epoch decodes. Defaults to `False`.
+            the first epoch decodes. Or the path of a folder to keep them in,
+            as arrays that all processes which read the same set share: the
+            first one decodes it, before this function returns, and fills as
+            much disk as there are pixels. `skipped` must be `None` then.
+            Defaults to `False`.
         repeat: Bool, whether to go on for ever. Defaults to `False`.
         skipped: List to which `(path, reason)` is appended, once, for each
             video that cannot be read or does not exist; it is then left out.
@@ -123,8 +128,13 @@ def video_text_dataset(
     else:
         manifest = read_manifest(manifest, check_files=skipped is None)
     num_frames, fps, image_size = check_clip(num_frames, fps, image_size)
+    source = _ManifestClips(manifest, num_frames, fps, image_size)
+    if not isinstance(cache, bool):
+        cache = DecodedClips(
+            source, cache, (num_frames, *image_size, 3), fps, progress
+        )
     return batch_clips(
-        _ManifestClips(manifest, num_frames, fps, image_size),
+        source,
         batch_size=batch_size,
         num_frames=num_frames,
         image_size=image_size,

@@ -1,0 +1,104 @@
+"""Clips that are decoded once, into files that all processes share."""
+
+import hashlib
+import json
+import os
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+
+class DecodedClips:
+    """All clips of a source, in arrays that are mapped into memory.
+
+    The first to ask for them decodes them all, which needs room on disk for
+    all pixels. Whoever comes later, in this process or another, reads the
+    files; what several processes read lies in memory once.
+
+    Args:
+        source: As `batch_clips` takes it, with the `captions` of each video.
+        folder: Path of a folder. Clips of other videos, or of the same videos
+            cut in another way, lie side by side in it.
+        clip_shape: Tuple of ints `(num_frames, height, width, 3)`.
+        fps: Number or `None`, at which frames were sampled.
+        progress: Bool, whether to show a progress bar.
+
+    Raises:
+        VideoError: If a video cannot be read.
+    """
+
+    def __init__(self, source, folder, clip_shape, fps, progress):
+        key = _key(source.names, clip_shape, fps)
+        path = Path(folder) / key
+        if not path.exists():
+            _decode(source, path, clip_shape, progress)
+        self.pixel_values = np.load(path / "pixel_values.npy", mmap_mode="r")
+        self.frame_mask = np.load(path / "frame_mask.npy")
+        self.captions = source.captions
+
+    def __call__(self, videos):
+        """Returns pixels, masks and captions of some videos.
+
+        Args:
+            videos: int64 array `(n, 2)`, as `Order.videos` returns it.
+        """
+        index, draws = videos.T
+        captions = [
+            self.captions[i][draw % len(self.captions[i])].encode()
+            for i, draw in zip(index.tolist(), draws.tolist(), strict=True)
+        ]
+        return (
+            self.pixel_values[index],
+            self.frame_mask[index],
+            np.array(captions, object),
+        )
+
+
+def _key(names, clip_shape, fps):
+    """A name that is another one where the clips would be others."""
+    # A video that was written anew is another one.
+    times = [os.stat(n).st_mtime_ns if os.path.exists(n) else 0 for n in names]
+    text = json.dumps([names, times, clip_shape, fps])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _decode(source, path, clip_shape, progress):
+    """Writes all clips into a folder that is there whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(
+        prefix="partial_", dir=path.parent, ignore_cleanup_errors=True
+    ) as partial:
+        aside = Path(partial) / "clips"
+        aside.mkdir()
+        num_videos = len(source.names)
+        pixel_values = np.lib.format.open_memmap(
+            aside / "pixel_values.npy",
+            "w+",
+            np.uint8,
+            (num_videos, *clip_shape),
+        )
+        frame_mask = np.empty((num_videos, clip_shape[0]), bool)
+
+        def load(index):
+            pixel_values[index], frame_mask[index], _ = source.load(index)
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for _ in tqdm(
+                pool.map(load, range(num_videos)),
+                desc="Decoding",
+                total=num_videos,
+                unit="video",
+                disable=not progress,
+            ):
+                pass
+        pixel_values.flush()
+        np.save(aside / "frame_mask.npy", frame_mask)
+        try:
+            os.rename(aside, path)
+        except OSError:
+            # Another process was first, with the same.
+            if not path.exists():
+                raise

@@ -1,0 +1,98 @@
+"""Clips that are decoded once into files, which later runs share."""
+
+import os
+import pathlib
+
+import numpy as np
+import pytest
+
+from keras_longvideo.data import pipeline
+from keras_longvideo.data import video_text_dataset
+from keras_longvideo.video import VideoError
+
+pytestmark = pytest.mark.backend_free
+
+SMALL = {"num_frames": 3, "image_size": (16, 24)}
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+    """Names of the videos that are decoded, as it happens."""
+    names = []
+    load_clip = pipeline.load_clip
+
+    def load(path, *arguments):
+        names.append(path)
+        return load_clip(path, *arguments)
+
+    monkeypatch.setattr(pipeline, "load_clip", load)
+    return names
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"shuffle": False, "drop_remainder": False},
+        {"group_size": 2, "skip_batches": 3},
+        {"rows": [1]},
+    ],
+)
+def test_batches_are_those_of_the_files(make_set, tmp_path, decoded, options):
+    manifest = make_set(6)
+    cached = video_text_dataset(
+        manifest, 4, cache=tmp_path / "clips", **SMALL, **options
+    )
+    assert sorted(decoded) == sorted(manifest["videos"])
+    plain = video_text_dataset(manifest, 4, **SMALL, **options)
+    assert cached.element_spec == plain.element_spec
+    assert cached.cardinality() == plain.cardinality()
+    # Two passes, of which the second is the next epoch.
+    for _ in range(2):
+        for batch, expected in zip(cached, plain, strict=True):
+            for name, values in expected.items():
+                np.testing.assert_array_equal(batch[name], values)
+
+
+def test_a_later_run_decodes_nothing(make_set, tmp_path, decoded):
+    manifest = make_set(4)
+
+    def read(**options):
+        decoded.clear()
+        arguments = {"cache": tmp_path / "clips", **SMALL, **options}
+        return list(video_text_dataset(manifest, 2, **arguments)), len(decoded)
+
+    assert read()[1] == 4
+    assert read(seed=1, shuffle=False)[1] == 0
+    # Clips that are cut in another way lie beside them.
+    batches, count = read(num_frames=1)
+    assert count == 4 and batches[0]["pixel_values"].shape[1] == 1
+    assert read(num_frames=2, fps=None)[1] == 4
+    assert read()[1] == 0
+    # A video that was written anew is another one.
+    os.utime(manifest["videos"][0], (0, 0))
+    assert read()[1] == 4
+
+
+def test_an_interrupted_decoding_leaves_nothing(
+    make_set, tmp_path, monkeypatch
+):
+    manifest = make_set(4)
+    bad = pathlib.Path(manifest["videos"][2])
+    good = bad.read_bytes()
+    bad.write_text("no video at all")
+    folder = tmp_path / "clips"
+    with pytest.raises(VideoError, match=bad.name):
+        video_text_dataset(manifest, 2, cache=folder, **SMALL)
+    assert not list(folder.iterdir())
+    bad.write_bytes(good)
+    assert (
+        len(list(video_text_dataset(manifest, 2, cache=folder, **SMALL))) == 2
+    )
+
+
+def test_videos_cannot_be_skipped(make_set, tmp_path):
+    with pytest.raises(ValueError, match="`skipped` must be None"):
+        video_text_dataset(
+            make_set(4), 2, cache=tmp_path / "clips", skipped=[], **SMALL
+        )

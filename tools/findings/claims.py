@@ -1,0 +1,293 @@
+"""What the paper claims, and the rule that decides whether it holds here."""
+
+import dataclasses
+import math
+import statistics
+
+from findings import runs
+
+# A difference counts as seen where it is this many standard errors away.
+STANDARD_ERRORS = 2
+
+# What is measured, and the held-out sets whose Recall@1 it is the mean of.
+METRICS = {
+    "image": ("image",),
+    "spatial": ("spatial",),
+    "temporal": ("temporal",),
+    "short": ("spatial", "temporal"),
+    "long": ("long",),
+}
+
+YES, RATHER_YES, RATHER_NO, NO = "yes", "rather yes", "rather no", "no"
+OPEN = "open"
+
+
+@dataclasses.dataclass(frozen=True)
+class Claim:
+    """A claim of the paper, as a sum of scores and the range it should be in.
+
+    Args:
+        finding: string. Its letter.
+        text: string. What the paper claims.
+        seen_as: string. What is compared here, in words.
+        metric: string. A key of `METRICS`.
+        terms: dict. The factor of each run's score in the sum.
+        least: float. Percentage points that the sum should at least be.
+        most: float. Percentage points that it should at most be.
+    """
+
+    finding: str
+    text: str
+    seen_as: str
+    metric: str
+    terms: dict
+    least: float = -math.inf
+    most: float = math.inf
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """Whether a claim holds here.
+
+    Args:
+        value: float or None. The sum, in points; None with a run missing.
+        error: float or None. Its standard error; None with a single seed.
+        num_seeds: int. Of the run that has the fewest.
+        holds: string.
+    """
+
+    value: float | None
+    error: float | None
+    num_seeds: int
+    holds: str
+
+
+def scores_of(results, run, metric):
+    """A run's scores, in percent, of all seeds that have them.
+
+    Args:
+        results: dict of a list of results for each run.
+        run: string. Its name.
+        metric: string. A key of `METRICS`.
+
+    Returns:
+        A list of floats.
+    """
+    keys = [f"{name}/text_to_video/recall@1" for name in METRICS[metric]]
+    return [
+        100 * statistics.fmean(result["metrics"][key] for key in keys)
+        for result in results.get(run, [])
+        if all(key in result["metrics"] for key in keys)
+    ]
+
+
+def judge(claim, results):
+    """Decides by mean and spread over the seeds whether a claim holds.
+
+    The sum's standard error is `sqrt(sum(factor^2 * s^2 / n))`, with `s` the
+    sample standard deviation of a run's scores over `n` seeds. "Yes": the
+    whole of the sum, two standard errors either way, is in the range. "No":
+    none of it is. Else "rather yes" or "rather no", as the sum itself is in
+    the range or not. Fewer than two seeds decide nothing.
+
+    Args:
+        claim: `Claim`.
+        results: dict of a list of results for each run.
+
+    Returns:
+        A `Verdict`.
+    """
+    scores = {run: scores_of(results, run, claim.metric) for run in claim.terms}
+    num_seeds = min(map(len, scores.values()))
+    if not num_seeds:
+        return Verdict(None, None, 0, OPEN)
+    value = sum(
+        factor * statistics.fmean(scores[run])
+        for run, factor in claim.terms.items()
+    )
+    if num_seeds < 2:
+        return Verdict(value, None, num_seeds, OPEN)
+    error = math.sqrt(
+        sum(
+            factor**2 * statistics.variance(scores[run]) / len(scores[run])
+            for run, factor in claim.terms.items()
+        )
+    )
+    low = value - STANDARD_ERRORS * error
+    high = value + STANDARD_ERRORS * error
+    if claim.least <= low and high <= claim.most:
+        holds = YES
+    elif high < claim.least or claim.most < low:
+        holds = NO
+    elif claim.least <= value <= claim.most:
+        holds = RATHER_YES
+    else:
+        holds = RATHER_NO
+    return Verdict(value, error, num_seeds, holds)
+
+
+def _better(finding, text, seen_as, metric, run, other, least=0.0):
+    return Claim(finding, text, seen_as, metric, {run: 1, other: -1}, least)
+
+
+def _claims():
+    joint, frame, long = "short_joint", "short_frame", "long_joint"
+    yield _better(
+        "a",
+        "Video-first wins where the order of frames matters.",
+        "*temporal*: joint over frame-level, by 20 points or more",
+        "temporal",
+        joint,
+        frame,
+        least=20.0,
+    )
+    yield Claim(
+        "a",
+        "Where single frames suffice, the two are level.",
+        "*spatial*: joint less frame-level, within 3 points",
+        "spatial",
+        {joint: 1, frame: -1},
+        least=-3.0,
+        most=3.0,
+    )
+    yield _better(
+        "a",
+        "Video-first wins on long videos.",
+        "*long*, 16 frames each: joint over frame-level",
+        "long",
+        "long_joint_16_frames",
+        "long_frame_16_frames",
+    )
+    high = f"_mask{runs.percent(0.75)}"
+    for metric in ("spatial", "temporal"):
+        yield _better(
+            "b",
+            "Masking 75 % costs joint attention about a point.",
+            f"*{metric}*: 75 % masked less unmasked, -2 points or more",
+            metric,
+            joint + high,
+            joint,
+            least=-2.0,
+        )
+    for kind, name in (("factorized", "factorised"), ("frame", "frame-level")):
+        yield Claim(
+            "b",
+            f"Masking costs {name} encoders more than joint ones.",
+            f"mean of *spatial* and *temporal*: what 75 % costs {name}, less "
+            "what it costs joint",
+            "short",
+            {
+                joint + high: 1,
+                joint: -1,
+                f"short_{kind}{high}": -1,
+                f"short_{kind}": 1,
+            },
+            least=0.0,
+        )
+    for tubelet_size, rate in runs.COARSE.items():
+        shape = "x".join(map(str, tubelet_size))
+        yield _better(
+            "c",
+            "At as many tokens, masking loses less than coarse patches.",
+            f"mean of *spatial* and *temporal*: {rate:.1%} masked over {shape}",
+            "short",
+            f"scratch_joint_mask{runs.percent(rate)}",
+            runs.coarse_name(tubelet_size),
+        )
+    for run, name in (
+        ("tubevit", "TubeViT"),
+        ("tubes_16_frames", "tubes set for 16 frames"),
+    ):
+        yield _better(
+            "c",
+            "At as many tokens, masking loses less than TubeViT.",
+            f"mean of *spatial* and *temporal*: 75 % masked over {name}",
+            "short",
+            f"scratch_joint_mask{runs.percent(0.75)}",
+            f"scratch_{run}",
+        )
+    yield _better(
+        "d",
+        "LongViViT, on 256 frames, is better than ShortViViT on 16.",
+        "*long*: LongViViT over ShortViViT, by 10 points or more",
+        "long",
+        long,
+        "long_joint_16_frames",
+        least=10.0,
+    )
+    yield _better(
+        "d",
+        "LongViViT is better than ImageViT trained on long videos.",
+        "*long*, 256 frames each: LongViViT over ImageViT",
+        "long",
+        long,
+        "long_frame",
+    )
+    for name, are in (("adapters", "are"), ("LoRA", "is")):
+        yield _better(
+            "e",
+            f"From image to short, {name} {are} well below tuning all.",
+            f"*temporal*: all over {name}",
+            "temporal",
+            joint,
+            f"short_{name.lower()}",
+        )
+    yield _better(
+        "e",
+        "From image to short, tuning attention over time alone is well below "
+        "tuning all.",
+        "*temporal*, factorised: all over attention over time alone",
+        "temporal",
+        "short_factorized",
+        "short_temporal_only",
+    )
+    yield _better(
+        "e",
+        "From image to short, adapters are better than LoRA.",
+        "*temporal*: adapters over LoRA",
+        "temporal",
+        "short_adapters",
+        "short_lora",
+    )
+    yield _better(
+        "e",
+        "From short to long, tuning the last layers loses nothing.",
+        f"*long*: the last {runs.LAST_LAYERS} of {runs.NUM_LAYERS} layers "
+        "less all, -2 points or more",
+        "long",
+        "long_last_layers",
+        long,
+        least=-2.0,
+    )
+    for run, name in (
+        ("masked_words", "Masked language modelling"),
+        ("captions", "Captioning"),
+    ):
+        yield Claim(
+            "f",
+            f"{name} as a second loss does not help.",
+            "mean of *spatial* and *temporal*: with it less without, "
+            "1 point or less",
+            "short",
+            {f"short_{run}": 1, joint: -1},
+            most=1.0,
+        )
+    yield _better(
+        "g",
+        "Without images beside the videos, what single frames show is lost.",
+        "*spatial*: with images over without",
+        "spatial",
+        joint,
+        "short_without_images",
+    )
+    yield _better(
+        "g",
+        "Without videos, the order of frames is not learned.",
+        "*temporal*: with videos over without",
+        "temporal",
+        joint,
+        "short_without_videos",
+    )
+
+
+CLAIMS = tuple(_claims())

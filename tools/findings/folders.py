@@ -1,0 +1,134 @@
+"""Where sets, runs and results lie, and the sets themselves."""
+
+import hashlib
+import json
+import os
+import pathlib
+
+from findings import results
+from findings import runs
+from keras_longvideo.data.files import write_atomically
+
+VOCABULARY_SIZE = 1000
+
+
+class Folders:
+    """The paths of everything of one scale.
+
+    Sets of another size and runs of another recipe lie beside them, under
+    other names.
+
+    Args:
+        output: path of the folder of sets, runs and logs.
+        findings: path of the folder of the report, with `results/` in it.
+        scale: `runs.Scale`.
+    """
+
+    def __init__(self, output, findings, scale):
+        self.output = pathlib.Path(output)
+        self.findings = pathlib.Path(findings)
+        self.scale = scale
+
+    @property
+    def results(self):
+        return self.findings / "results"
+
+    def result(self, name, seed):
+        return results.path_of(self.results, name, seed)
+
+    def set_of(self, split, is_held_out=False):
+        """The folder of a set, as `render_videos` takes it."""
+        if is_held_out:
+            name = f"{split}_held_out_{self.scale.held_out}"
+        else:
+            name = f"{split}_train_{self.scale.videos[split]}"
+        return self.output / "sets" / name
+
+    def manifest(self, split, is_held_out=False):
+        return self.set_of(split, is_held_out) / "captions.jsonl"
+
+    def clips(self, split):
+        """The folder of a training set's decoded clips."""
+        return self.set_of(split).with_suffix(".clips")
+
+    @property
+    def vocabulary(self):
+        return self.output / "sets" / f"vocabulary_{self._key(self.scale)}.txt"
+
+    def run(self, name, seed):
+        recipe = results.recipe(runs.RUNS[name], self.scale)
+        folder = f"{name}_seed{seed}_{self._key(recipe)}"
+        return self.output / "runs" / folder
+
+    def preset(self, name, seed):
+        return self.run(name, seed) / "preset"
+
+    def log(self, name, seed):
+        return self.run(name, seed).with_suffix(".log")
+
+    def _key(self, what):
+        text = what if isinstance(what, dict) else repr(what)
+        digest = hashlib.sha256(json.dumps(text).encode())
+        return digest.hexdigest()[:8]
+
+
+def prepare_sets(folders, chosen):
+    """Renders all sets and decodes what some runs need, unless it is there.
+
+    Args:
+        folders: `Folders`.
+        chosen: list of `runs.Run`.
+    """
+    from keras_longvideo import data
+
+    scale = folders.scale
+    for split in runs.SPLITS:
+        # All of them, whatever is chosen: the first stage learns with the
+        # words of the last.
+        data.render_videos(folders.set_of(split), split, scale.videos[split])
+        data.render_videos(
+            folders.set_of(split, is_held_out=True),
+            split,
+            scale.held_out,
+            held_out=True,
+        )
+    _write_vocabulary(folders)
+    clips = {
+        (split, 1 if split == "image" else run.num_frames)
+        for run in chosen
+        for split in run.sources
+    }
+    for split, num_frames in sorted(clips):
+        # Before the runs begin, which would else all do it.
+        data.video_text_dataset(
+            str(folders.manifest(split)),
+            batch_size=2,
+            num_frames=num_frames,
+            fps=None,
+            image_size=runs.IMAGE_SIZE,
+            cache=folders.clips(split),
+            progress=True,
+        )
+
+
+def _write_vocabulary(folders):
+    if folders.vocabulary.exists():
+        return
+    import keras_hub
+    import tensorflow as tf
+
+    from keras_longvideo import data
+
+    captions = [
+        caption
+        for split in runs.SPLITS
+        for several in data.read_manifest(folders.manifest(split))["captions"]
+        for caption in several
+    ]
+    words = keras_hub.tokenizers.compute_word_piece_vocabulary(
+        tf.data.Dataset.from_tensor_slices(captions),
+        vocabulary_size=VOCABULARY_SIZE,
+        lowercase=True,
+    )
+    os.makedirs(folders.vocabulary.parent, exist_ok=True)
+    write_atomically(folders.vocabulary, "\n".join(words) + "\n")

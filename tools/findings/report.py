@@ -1,0 +1,160 @@
+"""Writes the table of findings, with plots, from the result files."""
+
+import pathlib
+import statistics
+
+from findings import claims
+from findings import plots
+from findings import results as result_files
+from findings import runs
+from keras_longvideo.data.files import write_atomically
+
+TITLES = {
+    "a": "Video-first against image-first",
+    "b": "Masking",
+    "c": "Masking, coarse patches and TubeViT at equal tokens",
+    "d": "LongViViT against ShortViViT and ImageViT",
+    "e": "Adaptation",
+    "f": "Auxiliary losses",
+    "g": "Image data and video data removed",
+}
+_SHOWN = ("spatial", "temporal", "long")
+
+_INTRO = """\
+# The paper's findings, tried on rendered videos
+
+What "A Simple Recipe for Contrastively Pre-training Video-First Encoders
+Beyond 16 Frames" (arXiv 2312.07395) claims, tried with encoders of about a
+million parameters on rendered videos of which we know what is spatial, what
+temporal and what long. Written by `tools/reproduce_findings.py` from the files
+in `results/`; do not edit.
+
+{progress}
+
+Scores are Recall@1 of finding a held-out video by its caption, in percent;
+`±` is the sample standard deviation over the seeds. Runs of one finding have
+the same data and steps, and those of one seed start from the same weights
+where they can. Seeds differ in weights, batches and masks, not in the videos:
+all runs are measured on the same {held_out} held-out videos of a set, whose
+choice adds an error of its own, alike for all of them (up to
+{sampling:.1f} points for a single score).
+
+**The rule.** Each claim is a sum of mean scores and a range that it should be
+in, fixed before the runs. Its standard error is the root of the sum of
+`factor^2 * s^2 / n` over the runs in it, `s` a run's standard deviation over
+`n` seeds. *Yes*: the sum is in the range, and still is two standard errors up
+or down. *No*: it is outside even then. *Rather yes* and *rather no*: the sum
+is inside or outside, but by less than two standard errors. *Open*: fewer than
+two seeds.
+
+| | the paper's claim | compared here | points | seeds | holds here |
+|---|---|---|---|---|---|
+"""
+
+
+def write_report(folder, scale, command):
+    """Writes `README.md` and the plots beside the results.
+
+    Args:
+        folder: path with the result files in `results/`.
+        scale: `runs.Scale`. Results of other recipes are left out.
+        command: string. What makes the results.
+
+    Returns:
+        The path of the table.
+    """
+    folder = pathlib.Path(folder)
+    results, others = result_files.read(folder / "results", scale)
+    captions = plots.draw_all(results, folder)
+    done = sum(map(len, results.values()))
+    total = len(runs.RUNS) * len(runs.SEEDS)
+    progress = f"{done} of {total} runs are done." if done < total else ""
+    if others:
+        progress += (
+            f" {len(others)} files in `results/` are of earlier recipes and "
+            "do not count."
+        )
+    parts = [
+        _INTRO.format(
+            progress=progress.strip(),
+            held_out=scale.held_out,
+            sampling=100 * (0.25 / scale.held_out) ** 0.5,
+        ).replace("\n\n\n\n", "\n\n")
+    ]
+    parts += [_row(claim, results) for claim in claims.CLAIMS]
+    for name, caption in captions.items():
+        parts.append(f"\n![{caption}]({name})\n\n*{caption}*\n")
+    notes = folder / "notes.md"
+    if notes.exists():
+        parts.append(f"\n{notes.read_text(encoding='utf-8').strip()}\n")
+    parts.append("\n## All runs\n")
+    parts += [_section(finding, results) for finding in runs.FINDINGS]
+    parts.append(_how(results, command))
+    path = folder / "README.md"
+    write_atomically(path, "".join(parts))
+    return path
+
+
+def _row(claim, results):
+    verdict = claims.judge(claim, results)
+    value = "-" if verdict.value is None else f"{verdict.value:+.1f}"
+    if verdict.error is not None:
+        value += f" ± {claims.STANDARD_ERRORS * verdict.error:.1f}"
+    cells = (
+        f"({claim.finding})",
+        claim.text,
+        claim.seen_as,
+        value,
+        str(verdict.num_seeds),
+        f"**{verdict.holds}**",
+    )
+    return f"| {' | '.join(cells)} |\n"
+
+
+def _section(finding, results):
+    lines = [
+        f"\n### ({finding}) {TITLES[finding]}\n",
+        "\n| run | starts from | tokens | "
+        + " | ".join(_SHOWN)
+        + " | seeds | steps | seconds |\n",
+        "|---" * (len(_SHOWN) + 6) + "|\n",
+    ]
+    for run in runs.RUNS_OF[finding]:
+        found = results.get(run.name, [])
+        cells = [
+            f"`{run.name}`",
+            f"`{run.start}`" if run.start else "random weights",
+            str(runs.tokens(run)),
+        ]
+        cells += [
+            _mean_and_spread(claims.scores_of(results, run.name, metric))
+            for metric in _SHOWN
+        ]
+        cells.append(f"{len(found)}")
+        cells.append(str(found[0]["steps"]) if found else "")
+        seconds = [result["seconds"] for result in found]
+        cells.append(f"{statistics.fmean(seconds):.0f}" if found else "")
+        lines.append(f"| {' | '.join(cells)} |\n")
+    return "".join(lines)
+
+
+def _mean_and_spread(scores):
+    if not scores:
+        return ""
+    mean = f"{statistics.fmean(scores):.1f}"
+    if len(scores) < 2:
+        return mean
+    return f"{mean} ± {statistics.stdev(scores):.1f}"
+
+
+def _how(results, command):
+    devices = sorted(
+        {result["device"] for several in results.values() for result in several}
+    )
+    return (
+        "\n## How\n\n"
+        f"```sh\n{command}\n```\n\n"
+        f"Trained on: {', '.join(devices) or 'nothing yet'}. Seconds are those "
+        "of a run beside others on the same machine. What each run is made of "
+        "stands in `tools/findings/runs.py`, and in each result file.\n"
+    )

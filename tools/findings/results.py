@@ -1,0 +1,59 @@
+"""Result files: a small JSON file for each run and seed."""
+
+import dataclasses
+import json
+import pathlib
+
+from findings import runs
+
+
+def recipe(run, scale):
+    """All that a run's scores hang on but its seed, as JSON has it.
+
+    Args:
+        run: `runs.Run`.
+        scale: `runs.Scale`.
+
+    Returns:
+        A dict, with that of the run it starts from in it.
+    """
+    start = None if run.start is None else recipe(runs.RUNS[run.start], scale)
+    made = {
+        **dataclasses.asdict(run),
+        "start": start,
+        "scale": dataclasses.asdict(scale),
+        "ratios": runs.RATIOS,
+        "learning_rate": runs.LEARNING_RATES[run.stage],
+        "weight_decay": runs.WEIGHT_DECAY,
+        "warmup_share": runs.WARMUP_SHARE,
+    }
+    return json.loads(json.dumps(made))
+
+
+def path_of(folder, run, seed):
+    """The path of a result file."""
+    return pathlib.Path(folder) / f"{run}_seed{seed}.json"
+
+
+def read(folder, scale):
+    """Reads the results that belong to the runs as they are now.
+
+    Args:
+        folder: path of the result files.
+        scale: `runs.Scale`.
+
+    Returns:
+        A dict of a list of results, by seed, for each run that has any; and a
+        list of paths of files that are of other runs or recipes.
+    """
+    found, others = {}, []
+    for path in sorted(pathlib.Path(folder).glob("*.json")):
+        result = json.loads(path.read_text(encoding="utf-8"))
+        run = runs.RUNS.get(result["run"])
+        if run is None or result["recipe"] != recipe(run, scale):
+            others.append(path)
+        else:
+            found.setdefault(run.name, []).append(result)
+    for several in found.values():
+        several.sort(key=lambda result: result["seed"])
+    return found, others

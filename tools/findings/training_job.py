@@ -1,0 +1,118 @@
+"""Trains one run with one seed, and writes its result file."""
+
+import json
+import os
+import platform
+
+from findings import results
+from findings import runs
+from keras_longvideo.data.files import write_atomically
+
+# What runs start from that start from no other run.
+ARCHITECTURES = {"image": "image_vivit_tiny", "scratch": "short_vivit_tiny"}
+
+
+def make_stage(run, seed, folders):
+    """The stage of pre-training that a run is.
+
+    Args:
+        run: `runs.Run`.
+        seed: int.
+        folders: `folders.Folders`.
+
+    Returns:
+        A `keras_longvideo.training.Stage`.
+    """
+    from keras_longvideo.training import Source
+    from keras_longvideo.training import Stage
+
+    scale = folders.scale
+    batch_sizes = {"image": scale.images, "long": scale.long_videos}
+    sources = tuple(
+        Source(
+            str(folders.manifest(split)),
+            batch_sizes.get(split, scale.clips),
+            1 if split == "image" else run.num_frames,
+            ratio=runs.RATIOS[split],
+            # Rendered videos come in pairs, each the other's hard negative.
+            group_size=2,
+            cache=str(folders.clips(split)),
+        )
+        for split in run.sources
+    )
+    steps = scale.steps[run.stage]
+    if run.start is None:
+        preset, vocabulary = ARCHITECTURES[run.stage], str(folders.vocabulary)
+    else:
+        preset, vocabulary = str(folders.preset(run.start, seed)), None
+    tenth = max(steps // 10, 1)
+    return Stage(
+        preset,
+        train=sources,
+        held_out={
+            split: str(folders.manifest(split, is_held_out=True))
+            for split in runs.HELD_OUT[run.stage]
+        },
+        steps=steps,
+        learning_rate=runs.LEARNING_RATES[run.stage],
+        warmup_steps=int(runs.WARMUP_SHARE * steps),
+        weight_decay=runs.WEIGHT_DECAY,
+        backbone=run.backbone,
+        adapt=run.adapt,
+        vocabulary=vocabulary,
+        log_every=tenth,
+        # Nothing is chosen by scores on the way.
+        evaluate_every=10 * tenth,
+        checkpoint_every=2 * tenth,
+        seed=seed,
+        **run.losses,
+    )
+
+
+def train(run, seed, folders, command):
+    """Trains a run, or goes on with it, and writes its result file.
+
+    Args:
+        run: `runs.Run`.
+        seed: int.
+        folders: `folders.Folders`.
+        command: string. What the result file says that it was made with.
+    """
+    import keras
+
+    from keras_longvideo import training
+
+    # Many runs share a process.
+    keras.backend.clear_session(free_memory=True)
+    stage = make_stage(run, seed, folders)
+    scores = training.pretrain(stage, folders.run(run.name, seed))
+    made = {
+        "run": run.name,
+        "seed": seed,
+        "metrics": {
+            name: round(x, 6) for name, x in scores.items() if "/" in name
+        },
+        "loss": round(scores["loss"], 6),
+        "steps": stage.steps,
+        "seconds": round(scores["seconds"], 1),
+        "device": device_name(),
+        "command": command,
+        "recipe": results.recipe(run, folders.scale),
+    }
+    folders.results.mkdir(parents=True, exist_ok=True)
+    write_atomically(
+        folders.result(run.name, seed), json.dumps(made, indent=1) + "\n"
+    )
+
+
+def device_name():
+    """What this process computes on, as its maker calls it."""
+    import keras
+
+    if keras.backend.backend() == "jax":
+        import jax
+
+        device = jax.devices()[0]
+        if device.platform != "cpu":
+            return device.device_kind
+    return f"{os.cpu_count()} CPU cores ({platform.machine()})"

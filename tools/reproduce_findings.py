@@ -1,0 +1,195 @@
+"""Trains what tests the LongViViT paper's findings, and writes the table.
+
+Every run with three seeds, on videos that are rendered first; eight runs side
+by side share one GPU:
+
+    python tools/reproduce_findings.py --workers=8
+
+On CPUs, in pieces of two hours, the most important runs first; each call goes
+on where the last one stopped:
+
+    python tools/reproduce_findings.py --findings=a,d --seeds=0 --workers=1 \
+        --time_limit=7200
+
+All that is needed again to go on lies in `--output`. Results go to
+`--report`/results, a small file a run; at the end, and with `--workers=0` at
+once, `README.md` and plots are written beside them of all there is.
+
+`--scale=smoke` is for trying it out: two steps a run, whose numbers mean
+nothing. Give it a `--report` of its own.
+"""
+
+import os
+
+# Keras takes its backend from here: "jax", "tensorflow" or "torch".
+os.environ.setdefault("KERAS_BACKEND", "jax")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import pathlib
+import sys
+import time
+
+import tqdm
+from absl import app
+from absl import flags
+from findings import folders as folders_lib
+from findings import processes
+from findings import report
+from findings import results
+from findings import runs
+from findings import scheduling
+from findings import training_job
+
+_OUTPUT = flags.DEFINE_string(
+    "findings_output", "findings_output", "Folder of sets, runs and logs."
+)
+_REPORT = flags.DEFINE_string(
+    "report", "docs/findings", "Folder of the report and the result files."
+)
+_SCALE = flags.DEFINE_enum("scale", "full", list(runs.SCALES), "How much.")
+_FINDINGS = flags.DEFINE_list(
+    "findings", list(runs.FINDINGS), "Which findings to do the runs of."
+)
+_SEEDS = flags.DEFINE_list("seeds", list(map(str, runs.SEEDS)), "Which seeds.")
+_WORKERS = flags.DEFINE_integer("workers", 4, "Runs at a time.", lower_bound=0)
+_TIME_LIMIT = flags.DEFINE_float(
+    "time_limit",
+    None,
+    "Seconds, from the start, after which no run begins and those at work are "
+    "stopped; they go on another time.",
+)
+_SERVE = flags.DEFINE_bool(
+    "serve", False, "Do runs that are handed in on standard input."
+)
+
+# Lines of a failed run's log that are shown.
+TAIL = 5
+
+
+def choose(findings, seeds, folders):
+    """Runs that are still to be done, and all that these start from.
+
+    Args:
+        findings: list of strings. Letters.
+        seeds: list of ints.
+        folders: `folders.Folders`.
+
+    Returns:
+        A list of `(name, seed)`, the most important first.
+    """
+    unknown = sorted(set(findings) - set(runs.FINDINGS))
+    if unknown:
+        raise app.UsageError(
+            f"--findings must be some of {runs.FINDINGS}. Received: {unknown}"
+        )
+    found, _ = results.read(folders.results, folders.scale)
+    done = {(n, r["seed"]) for n, several in found.items() for r in several}
+    chosen = []
+
+    def add(name, seed):
+        start = runs.RUNS[name].start
+        # Results are kept where presets are not.
+        if start and not folders.preset(start, seed).exists():
+            add(start, seed)
+        if (name, seed) not in chosen:
+            chosen.append((name, seed))
+
+    for seed in seeds:
+        for finding in runs.FINDINGS:
+            for run in runs.RUNS_OF[finding] if finding in findings else ():
+                if (run.name, seed) not in done:
+                    add(run.name, seed)
+    return chosen
+
+
+def train_all(chosen, folders, num_workers, time_limit):
+    """Does runs in processes of their own; reports what failed.
+
+    Returns:
+        A dict of how each `(name, seed)` ended; see `scheduling.run_all`.
+    """
+    ids = {f"{name}:{seed}": (name, seed) for name, seed in chosen}
+    starts = {
+        job: f"{runs.RUNS[name].start}:{seed}"
+        for job, (name, seed) in ids.items()
+        if runs.RUNS[name].start
+    }
+
+    def log_of(job):
+        return folders.log(*ids[job])
+
+    def make_worker():
+        command = [sys.executable, *sys.argv, "--serve"]
+        return processes.ProcessWorker(command, log_of, environment())
+
+    (folders.output / "runs").mkdir(parents=True, exist_ok=True)
+    with tqdm.tqdm(total=len(ids), unit="run") as bar:
+
+        def on_end(job, how):
+            bar.update()
+            if how == scheduling.FAILED:
+                bar.write(f"{job} failed:\n{tail(log_of(job))}")
+
+        ends = scheduling.run_all(
+            list(ids), starts, make_worker, num_workers, time_limit, on_end
+        )
+    return {ids[job]: how for job, how in ends.items()}
+
+
+def environment():
+    """The environment of the processes that train."""
+    return {
+        # Several share a GPU: each takes what it needs.
+        "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+        # Programs are the same for all seeds, and for a run that goes on.
+        "JAX_COMPILATION_CACHE_DIR": str(
+            pathlib.Path(_OUTPUT.value).absolute() / "compiled"
+        ),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.5",
+        **os.environ,
+    }
+
+
+def tail(path):
+    """The last lines of a log."""
+    if not path.exists():
+        return "    it did not begin: what it starts from failed"
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    return "\n".join(f"    {line}" for line in lines[-TAIL:])
+
+
+def main(_):
+    began = time.monotonic()
+    folders = folders_lib.Folders(
+        _OUTPUT.value, _REPORT.value, runs.SCALES[_SCALE.value]
+    )
+    command = " ".join(["python", *sys.argv]).removesuffix(" --serve")
+    if _SERVE.value:
+
+        def do(job):
+            name, seed = job.split(":")
+            training_job.train(runs.RUNS[name], int(seed), folders, command)
+
+        processes.serve(do)
+        return
+    chosen = choose(_FINDINGS.value, list(map(int, _SEEDS.value)), folders)
+    ends = {}
+    if chosen and _WORKERS.value:
+        folders_lib.prepare_sets(folders, [runs.RUNS[n] for n, _ in chosen])
+        left = _TIME_LIMIT.value
+        if left is not None:
+            left = max(left - (time.monotonic() - began), 0.0)
+        ends = train_all(chosen, folders, _WORKERS.value, left)
+    path = report.write_report(
+        folders.findings, folders.scale, "python tools/reproduce_findings.py"
+    )
+    for how in (scheduling.DONE, scheduling.FAILED):
+        print(f"{how}: {sum(end == how for end in ends.values())}")
+    unfinished = len(choose(runs.FINDINGS, runs.SEEDS, folders))
+    print(f"still to be done for all findings: {unfinished}\nWrote {path}")
+    if scheduling.FAILED in ends.values():
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    app.run(main)
