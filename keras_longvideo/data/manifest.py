@@ -81,7 +81,7 @@ def read_manifest(path, check_files=True):
     return manifest
 
 
-def write_manifest(path, videos, captions):
+def write_manifest(path, videos, captions, column="video"):
     """Writes a `.jsonl` manifest, whole or not at all.
 
     Videos inside the manifest's folder are written relative to it, so that
@@ -92,10 +92,12 @@ def write_manifest(path, videos, captions):
         videos: List of video paths, relative to the working directory or
             absolute.
         captions: List as long as `videos` of strings or lists of strings.
+        column: `"video"` or `"image"`, the key that the paths stand under.
+            Defaults to `"video"`.
 
     Raises:
-        ValueError: If the suffix is another, the lists differ in length or
-            are empty, a video comes twice or a caption is empty.
+        ValueError: If the suffix or `column` is another, the lists differ in
+            length or are empty, a video comes twice or a caption is empty.
 
     Example:
 
@@ -111,6 +113,10 @@ def write_manifest(path, videos, captions):
     path = Path(path)
     if path.suffix != ".jsonl":
         raise ValueError(f"`path` must end in '.jsonl'. Received: {path}")
+    if column not in ("video", "image"):
+        raise ValueError(
+            f"`column` must be 'video' or 'image'. Received: column={column!r}"
+        )
     captions = [[c] if isinstance(c, str) else list(c) for c in captions]
     check_manifest({"videos": videos, "captions": captions})
     folder = os.path.abspath(path.parent)
@@ -119,7 +125,7 @@ def write_manifest(path, videos, captions):
         video = os.path.abspath(video)
         if Path(video).is_relative_to(folder):
             video = os.path.relpath(video, folder)
-        rows.append(json.dumps({"video": video, "captions": texts}) + "\n")
+        rows.append(json.dumps({column: video, "captions": texts}) + "\n")
     write_atomically(path, "".join(rows))
 
 

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from keras_longvideo.data.wording import Meaning
+
 COLORS = {
     "red": (225, 45, 45),
     "green": (50, 185, 70),
@@ -80,7 +82,7 @@ class Thing:
 
 @dataclass(frozen=True)
 class Sprite:
-    """A thing and its pose in every frame.
+    """A thing and its pose in every picture.
 
     Attributes:
         thing: The `Thing` to draw.
@@ -92,27 +94,57 @@ class Sprite:
 
 
 @dataclass(frozen=True)
-class Scene:
-    """A caption and everything needed to draw its video.
+class Backdrop:
+    """What lies behind the things: a gradient, a texture and noise.
 
     Attributes:
-        caption: The text.
-        background: RGB of the plain background, 0 to 255.
-        sprites: Tuple of `Sprite`, drawn in this order.
+        corners: Float array `(rows, columns, 3)` of RGB, 0 to 255, spread over
+            the frame and blended in between.
+        noise: Float, the standard deviation of each pixel's own noise, of 255.
+        noise_seed: Int.
     """
 
-    caption: str
-    background: tuple
+    corners: np.ndarray
+    noise: float
+    noise_seed: int
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a video means and everything needed to draw it.
+
+    Pictures are drawn first, and shown in an order: two scenes that differ in
+    nothing but `order` hold exactly the same pictures.
+
+    Attributes:
+        meaning: `Meaning`, what its captions say.
+        backdrop: `Backdrop`.
+        sprites: Tuple of `Sprite`s that the captions speak of, drawn in this
+            order.
+        distractors: Tuple of `Sprite`s behind them, which no caption names.
+        order: Int array `(num_frames,)`, the picture that each frame shows.
+        glimpses: Tuple with an entry for each picture: what it shows of all
+            that captions speak of, hashable, or `None` for nothing.
+        bell: Bool array `(num_frames,)`, the pictures with a white border, or
+            `None` for none.
+    """
+
+    meaning: Meaning
+    backdrop: Backdrop
     sprites: tuple
+    distractors: tuple
+    order: np.ndarray
+    glimpses: tuple
+    bell: np.ndarray | None = None
 
 
 def poses(num_frames, x, y, radius, angle=0.0, opacity=1.0):
-    """Collects a thing's pose in every frame.
+    """Collects a thing's pose in every picture.
 
-    Each argument is one value, or one for each frame.
+    Each argument is one value, or one for each picture.
 
     Args:
-        num_frames: Int, the number of frames.
+        num_frames: Int, the number of pictures.
         x: Centre, in widths of the frame from its left edge.
         y: Centre, in heights of the frame from its top edge.
         radius: Of the circle around the shape, in the frame's shorter side.
@@ -136,28 +168,94 @@ def draw(scene, image_size):
     Returns:
         uint8 array `(num_frames, height, width, 3)`.
     """
-    num_frames = len(scene.sprites[0].poses)
-    frames = np.empty((num_frames, *image_size, 3), np.float32)
-    frames[:] = scene.background
-    for sprite in scene.sprites:
-        color = np.array(COLORS[sprite.thing.color], np.float32)
-        cover = _coverage(sprite, image_size)[..., None]
-        frames += cover * (color - frames)
-    return np.rint(frames).astype(np.uint8)
+    num_frames = len(scene.order)
+    pictures = np.empty((num_frames, *image_size, 3), np.float32)
+    pictures[:] = _spread(scene.backdrop.corners, image_size)
+    for sprite in (*scene.distractors, *scene.sprites):
+        _draw_sprite(pictures, sprite)
+    if scene.bell is not None:
+        _draw_border(pictures, scene.bell)
+    _add_noise(pictures, scene.backdrop)
+    return pictures.astype(np.uint8)[scene.order]
 
 
-def _coverage(sprite, image_size):
-    """How much of every pixel a sprite covers, `(num_frames, height, width)`"""
-    height, width = image_size
-    columns = sprite.poses.astype(np.float32).T[..., None, None]
-    x, y, radius, angle, opacity = columns
+def _spread(corners, image_size):
+    """Blends a grid of colours over a frame: `(height, width, 3)`."""
+    for axis, side in enumerate(image_size):
+        last = corners.shape[axis] - 1
+        at = np.linspace(0, last, side)
+        weights = np.maximum(1 - np.abs(at[:, None] - np.arange(last + 1)), 0)
+        corners = np.moveaxis(
+            np.tensordot(weights, corners, (1, axis)), 0, axis
+        )
+    return corners
+
+
+def _draw_sprite(pictures, sprite):
+    """Blends a sprite into pictures, touching only the pixels around it."""
+    seen = np.flatnonzero(sprite.poses[:, 4])
+    # Things that stand still are computed once.
+    distinct, which = np.unique(sprite.poses[seen], axis=0, return_inverse=True)
+    if not len(seen):
+        return
+    tops, lefts, covers = _coverage(
+        distinct, SHAPES[sprite.thing.shape], pictures.shape[1:3]
+    )
+    color = np.array(COLORS[sprite.thing.color], np.float32)
+    height, width = covers.shape[1:]
+    for picture, pose in zip(seen, which.reshape(-1), strict=True):
+        top, left = tops[pose], lefts[pose]
+        patch = pictures[picture, top : top + height, left : left + width]
+        patch += covers[pose][..., None] * (color - patch)
+
+
+def _coverage(poses, shape, image_size):
+    """How much of the pixels around it a thing covers, in each pose.
+
+    Returns:
+        Tuple of the patches' top and left edges, and the covered part of
+        every pixel, `(num_poses, patch_height, patch_width)`.
+    """
+    frame = np.array(image_size)
+    x, y, radius, angle, opacity = poses.astype(np.float32).T[..., None, None]
     radius = radius * min(image_size)
-    right = np.arange(width, dtype=np.float32) + 0.5 - x * width
-    down = np.arange(height, dtype=np.float32)[:, None] + 0.5 - y * height
+    side = 2 * int(np.ceil(radius.max())) + 3
+    height, width = np.minimum(side, frame)
+    x, y = x * image_size[1], y * image_size[0]
+    left = np.clip(np.rint(x - width / 2), 0, image_size[1] - width)
+    top = np.clip(np.rint(y - height / 2), 0, image_size[0] - height)
+    right = np.arange(width, dtype=np.float32) + 0.5 + left - x
+    down = np.arange(height, dtype=np.float32)[:, None] + 0.5 + top - y
     cos, sin = _unit(angle)
-    distance = SHAPES[sprite.thing.shape](
+    distance = shape(
         (right * cos + down * sin) / radius,
         (down * cos - right * sin) / radius,
     )
     # A pixel on the very edge is half covered.
-    return opacity * np.clip(0.5 - distance * radius, 0.0, 1.0)
+    cover = opacity * np.clip(0.5 - distance * radius, 0.0, 1.0)
+    edges = (edge.reshape(-1).astype(int) for edge in (top, left))
+    return *edges, cover
+
+
+def _draw_border(pictures, where):
+    """Lays a white border around some pictures."""
+    height, width = pictures.shape[1:3]
+    thick = max(round(0.11 * min(height, width)), 1)
+    border = np.ones((height, width), bool)
+    border[thick:-thick, thick:-thick] = False
+    for picture in np.flatnonzero(where):
+        pictures[picture, border] = COLORS["white"]
+
+
+def _add_noise(pictures, backdrop):
+    """Adds noise to float pictures, and makes them fit for uint8."""
+    rng = np.random.default_rng(backdrop.noise_seed)
+    # A few fields of noise in turns: drawing 256 would take most of the time.
+    shape = (min(len(pictures), 16), *pictures.shape[1:])
+    fields = backdrop.noise * rng.standard_normal(shape, np.float32) + 0.5
+    turns = rng.integers(len(fields), size=len(pictures))
+    if len(fields) == len(pictures):
+        turns = np.arange(len(pictures))
+    for picture, turn in zip(pictures, turns, strict=True):
+        picture += fields[turn]
+    np.clip(pictures, 0, 255, out=pictures)

@@ -6,6 +6,7 @@ under the caption for the opposite event.
 
 from dataclasses import replace
 from itertools import combinations
+from itertools import permutations
 
 import numpy as np
 
@@ -13,8 +14,11 @@ from keras_longvideo.data.scenes import Scene
 from keras_longvideo.data.scenes import Sprite
 from keras_longvideo.data.scenes import poses
 from keras_longvideo.data.splits import Split
-from keras_longvideo.data.splits import draw_background
+from keras_longvideo.data.splits import draw_backdrop
+from keras_longvideo.data.splits import draw_distractors
+from keras_longvideo.data.splits import name
 from keras_longvideo.data.splits import select_things
+from keras_longvideo.data.wording import Meaning
 
 
 def _progress(num_frames, rng):
@@ -31,13 +35,24 @@ def _from_to(start, stop, num_frames, rng):
 
 
 def _move_right(num_frames, rng):
-    x = _from_to((0.16, 0.26), (0.74, 0.84), num_frames, rng)
-    return poses(num_frames, x, rng.uniform(0.3, 0.7), rng.uniform(0.14, 0.2))
+    x = _from_to((0.18, 0.26), (0.74, 0.82), num_frames, rng)
+    return poses(num_frames, x, rng.uniform(0.3, 0.7), rng.uniform(0.15, 0.2))
 
 
 def _move_down(num_frames, rng):
-    y = _from_to((0.16, 0.26), (0.74, 0.84), num_frames, rng)
-    return poses(num_frames, rng.uniform(0.3, 0.7), y, rng.uniform(0.14, 0.2))
+    y = _from_to((0.18, 0.26), (0.74, 0.82), num_frames, rng)
+    return poses(num_frames, rng.uniform(0.3, 0.7), y, rng.uniform(0.15, 0.2))
+
+
+def _enter_left(num_frames, rng):
+    x = _from_to((-0.22, -0.2), (0.45, 0.6), num_frames, rng)
+    return poses(num_frames, x, rng.uniform(0.3, 0.7), rng.uniform(0.15, 0.2))
+
+
+def _enter_right(num_frames, rng):
+    entered = _enter_left(num_frames, rng)
+    entered[:, 0] = 1.0 - entered[:, 0]
+    return entered
 
 
 def _grow(num_frames, rng):
@@ -58,23 +73,51 @@ def _appear(num_frames, rng):
     return poses(
         num_frames,
         *rng.uniform(0.35, 0.65, size=2),
-        radius=rng.uniform(0.16, 0.24),
+        radius=rng.uniform(0.18, 0.26),
         opacity=there,
     )
 
 
 # What a thing does, what it does in the reversed video, and how.
 EVENTS = [
-    ("moves to the right", "moves to the left", _move_right),
-    ("moves down", "moves up", _move_down),
-    ("grows", "shrinks", _grow),
-    ("turns clockwise", "turns anticlockwise", _turn_clockwise),
-    ("appears", "disappears", _appear),
+    ("right", "left", _move_right),
+    ("down", "up", _move_down),
+    ("grow", "shrink", _grow),
+    ("clockwise", "anticlockwise", _turn_clockwise),
+    ("appear", "disappear", _appear),
+    ("enter left", "leave left", _enter_left),
+    ("enter right", "leave right", _enter_right),
 ]
 
 
+def _then(num_frames, rng):
+    """One thing is there until the other is."""
+    later = _appear(num_frames, rng)
+    earlier = _appear(num_frames, rng)
+    earlier[:, -1] = 1.0 - later[:, -1]
+    return earlier, later
+
+
+def _approach(num_frames, rng):
+    """One thing moves to where the other stands."""
+    goal = np.array([0.8, rng.uniform(0.35, 0.65)])
+    near = goal - [0.27, rng.uniform(-0.05, 0.05)]
+    start = np.array([0.2, rng.uniform(0.3, 0.7)])
+    path = start + (near - start) * _progress(num_frames, rng)[:, None]
+    # From the left, the right, above or below.
+    if rng.integers(2):
+        path, goal = 1.0 - path, 1.0 - goal
+    if rng.integers(2):
+        path, goal = path[:, ::-1], goal[::-1]
+    radius, other_radius = rng.uniform(0.12, 0.15, size=2)
+    return (
+        poses(num_frames, *path.T, radius),
+        poses(num_frames, *goal, other_radius),
+    )
+
+
 def _recipes(held_out):
-    """Recipes `(event, things)`, with no event for one thing after another."""
+    """Recipes `(event, things)`."""
     alone = [
         [
             (event, (thing,))
@@ -85,32 +128,50 @@ def _recipes(held_out):
         for kind, event in enumerate(EVENTS)
     ]
     things = select_things(len(EVENTS), held_out)
-    return [*alone, [(None, pair) for pair in combinations(things, 2)]]
+    others = select_things(len(EVENTS) + 1, held_out)
+    then = [(("then", None, _then), p) for p in combinations(things, 2)]
+    approach = [
+        (("approach", "retreat", _approach), pair)
+        for pair in permutations(others, 2)
+    ]
+    return [*alone, then, approach]
 
 
 def _stage(recipe, num_frames, rng):
-    event, things = recipe
-    if event is None:
-        first, second = things
-        later = _appear(num_frames, rng)
-        earlier = _appear(num_frames, rng)
-        earlier[:, -1] = 1.0 - later[:, -1]
-        sprites = (Sprite(first, earlier), Sprite(second, later))
-        captions = (
-            f"a {first}, then a {second}",
-            f"a {second}, then a {first}",
-        )
+    (sentence, opposite, perform), things = recipe
+    names = tuple(name(thing) for thing in things)
+    meaning = Meaning(sentence, names)
+    performed = perform(num_frames, rng)
+    if len(things) == 1:
+        performed = (performed,)
+    if opposite is None:
+        twin_meaning = Meaning(sentence, names[::-1])
+        shown = [str(thing) for thing in things]
+        glimpses = [shown[int(there)] for there in performed[1][:, -1]]
     else:
-        forward, backward, perform = event
-        sprites = (Sprite(things[0], perform(num_frames, rng)),)
-        captions = (f"a {things[0]} {forward}", f"a {things[0]} {backward}")
-    scene = Scene(captions[0], draw_background(rng), sprites)
-    return scene, _reverse(scene, captions[1])
+        twin_meaning = Meaning(opposite, names)
+        glimpses = [meaning if there else None for there in performed[0][:, -1]]
+    sprites = tuple(map(Sprite, things, performed))
+    scene = Scene(
+        meaning,
+        draw_backdrop(rng),
+        sprites,
+        draw_distractors(sprites, num_frames, rng),
+        order=np.arange(num_frames),
+        glimpses=tuple(glimpses),
+    )
+    return scene, replace(scene, meaning=twin_meaning, order=scene.order[::-1])
 
 
-def _reverse(scene, caption):
-    sprites = [replace(s, poses=s.poses[::-1]) for s in scene.sprites]
-    return replace(scene, caption=caption, sprites=tuple(sprites))
-
-
-TEMPORAL = Split(_recipes, _stage, scenes_per_recipe=2, min_frames=2)
+TEMPORAL = Split(
+    _recipes,
+    _stage,
+    num_frames=16,
+    min_frames=2,
+    fps=8,
+    needs=(
+        "The order of frames: a video and its twin hold the same frames, one "
+        "the other way round. Frames in no order leave two captions to choose "
+        "from."
+    ),
+)

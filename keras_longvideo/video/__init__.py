@@ -12,6 +12,7 @@ from keras_longvideo.video.info import probe
 from keras_longvideo.video.resize import resize_frames
 from keras_longvideo.video.sampling import SampledFrames
 from keras_longvideo.video.sampling import sample_frames
+from keras_longvideo.video.write import write_image
 from keras_longvideo.video.write import write_video
 
 __all__ = [
@@ -22,5 +23,6 @@ __all__ = [
     "probe",
     "resize_frames",
     "sample_frames",
+    "write_image",
     "write_video",
 ]

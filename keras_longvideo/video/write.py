@@ -1,9 +1,12 @@
-"""Write frames to a video file."""
+"""Write frames to a video file, or one to an image file."""
 
+import contextlib
 import fractions
 import os
 import pathlib
 import uuid
+
+import numpy as np
 
 from keras_longvideo.video.resize import check_frames
 
@@ -71,23 +74,88 @@ def write_video(
             "`keyframe_interval` must be a positive int or None, but it is "
             f"{keyframe_interval!r}."
         )
-    if not path.parent.is_dir():
-        raise FileNotFoundError(
-            f"The folder of `path` does not exist: {path.parent}."
-        )
-    # The same suffix, for it picks the container; the same folder, so that
-    # the renaming is at once.
-    unfinished = path.with_name(f".{uuid.uuid4().hex}{path.suffix}")
+    _check_folder(path)
     try:
-        _encode(unfinished, frames, rate, codec, keyframe_interval, options)
-        os.replace(unfinished, path)
+        with _appearing(path) as unfinished:
+            _encode(unfinished, frames, rate, codec, keyframe_interval, options)
     except (av.FFmpegError, ValueError) as error:
         raise ValueError(
             f"Cannot write `path` {path} with `codec` {codec!r} at `fps` "
             f"{fps!r}: {error}."
         ) from error
+
+
+def write_image(path, image):
+    """Writes an image to a PNG file, which keeps every pixel as it is.
+
+    The file appears under its name when it is complete, and replaces one that
+    was there.
+
+    Args:
+        path: String or path object that ends in `.png`.
+        image: uint8 array of shape `(height, width, 3)`, RGB.
+
+    Raises:
+        ValueError: If an argument is not as described.
+        FileNotFoundError: If the folder of `path` does not exist.
+
+    Example:
+
+    ```python
+    import os
+    import tempfile
+
+    import numpy as np
+
+    from keras_longvideo.video import write_image
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "picture.png")
+        write_image(path, np.zeros((48, 64, 3), "uint8"))
+        print(os.listdir(folder))  # ['picture.png']
+    ```
+    """
+    import av
+
+    path = pathlib.Path(path)
+    if path.suffix.lower() != ".png":
+        raise ValueError(f"`path` must end in '.png', but it is {path}.")
+    if not isinstance(image, np.ndarray) or image.ndim != 3:
+        raise ValueError(
+            "`image` must be a NumPy array of shape (height, width, 3), but "
+            f"it is {getattr(image, 'shape', type(image).__name__)}."
+        )
+    check_frames(image[None])
+    _check_folder(path)
+    encoder = av.CodecContext.create("png", "w")
+    encoder.height, encoder.width = image.shape[:2]
+    encoder.pix_fmt = "rgb24"
+    # An encoder needs one, though a picture has no time.
+    encoder.time_base = fractions.Fraction(1)
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), "rgb24")
+    packets = [*encoder.encode(frame), *encoder.encode(None)]
+    with _appearing(path) as unfinished:
+        unfinished.write_bytes(b"".join(map(bytes, packets)))
+
+
+@contextlib.contextmanager
+def _appearing(path):
+    """Gives a path to write to, which becomes `path` if nothing is raised."""
+    # The same suffix, for it picks the container; the same folder, so that
+    # the renaming is at once.
+    unfinished = path.with_name(f".{uuid.uuid4().hex}{path.suffix}")
+    try:
+        yield unfinished
+        os.replace(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def _check_folder(path):
+    if not path.parent.is_dir():
+        raise FileNotFoundError(
+            f"The folder of `path` does not exist: {path.parent}."
+        )
 
 
 def _encode(path, frames, rate, codec, keyframe_interval, options):

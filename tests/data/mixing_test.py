@@ -1,5 +1,7 @@
 """One stream of batches out of several data sets."""
 
+import functools
+
 import numpy as np
 import PIL.Image
 import pytest
@@ -54,10 +56,70 @@ def test_the_seed_tells_the_draws():
     assert draw(mix(), 40) == draw(mix(seed=0), 40)
     assert draw(mix(), 40) != draw(mix(seed=1), 40)
     mixed = mix()
-    first, second = draw(mixed, 40), draw(mixed, 40)
-    assert first != second
-    again = mix()
-    assert [first, second] == [draw(again, 40), draw(again, 40)]
+    # Each pass is the same stream, so that a run can be gone on with.
+    assert draw(mixed, 40) == draw(mixed, 40)
+
+
+@pytest.mark.parametrize("skip_batches", [1, 7, 1030])
+def test_going_on_where_it_was(skip_batches):
+    begun = []
+
+    def source(i, skip_batches):
+        begun.append(skip_batches)
+        stream = numbers(0, 1000).repeat()
+        return stream.skip(skip_batches).map(lambda x: 2 * x + i)
+
+    def mix(skip_batches):
+        datasets = [
+            functools.partial(source, 0),
+            numbers(0, 3),
+            functools.partial(source, 1),
+        ]
+        return mix_datasets(datasets, [1, 3, 2], 5, skip_batches=skip_batches)
+
+    expected = draw(mix(0), skip_batches + 30)
+    assert begun == [0, 0]
+    assert draw(mix(skip_batches), 30) == expected[skip_batches:]
+    # Each begins after what was drawn of it, and reads none of that again.
+    counts = np.bincount(
+        [x % 2 for x in _of_sources(skip_batches)], minlength=2
+    )
+    assert begun[2:] == counts.tolist()
+
+
+def _of_sources(num_batches):
+    """The first draws that `test_going_on_where_it_was` makes of functions."""
+    datasets = [numbers(0, 1), numbers(9, 1), numbers(1, 1)]
+    drawn = draw(mix_datasets(datasets, [1, 3, 2], 5), num_batches)
+    return [x for x in drawn if x != 9]
+
+
+def test_files_go_on_where_they_were(make_set):
+    manifest = make_set(6)
+    sources = [
+        functools.partial(
+            video_text_dataset,
+            manifest,
+            batch_size,
+            num_frames,
+            image_size=(16, 24),
+            group_size=2,
+            repeat=True,
+        )
+        for batch_size, num_frames in ((4, 1), (2, 3))
+    ]
+    whole = list(mix_datasets(sources, [1, 2]).take(16))
+    rest = mix_datasets(sources, [1, 2], skip_batches=9).take(7)
+    for batch, expected in zip(rest, whole[9:], strict=True):
+        for name, value in expected.items():
+            np.testing.assert_array_equal(batch[name], value)
+
+
+def test_a_function_makes_a_data_set_without_end():
+    with pytest.raises(ValueError, match=r"datasets\[1\], .* one of 3 batches"):
+        mix_datasets(
+            [numbers(0, 3), lambda skip_batches: numbers(0, 3)], [1, 1]
+        )
 
 
 def test_it_never_ends():

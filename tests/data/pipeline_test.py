@@ -165,6 +165,92 @@ def test_parts_of_batches_that_do_not_fit(make_set, change, message):
         video_text_dataset(make_set(5), 4, **{"rows": [0], **change})
 
 
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_groups_stay_together(make_set, shuffle):
+    dataset = video_text_dataset(
+        make_set(12), 4, shuffle=shuffle, group_size=2, **SMALL
+    )
+    epochs = [epoch(dataset) for _ in range(4)]
+    orders = [numbers(captions) for captions in epochs]
+    for order in orders:
+        assert sorted(order) == list(range(12))
+        assert [x + 1 for x in order[::2]] == order[1::2]
+        assert all(x % 2 == 0 for x in order[::2])
+    assert len(set(map(tuple, orders))) == (4 if shuffle else 1)
+
+
+def test_a_group_with_an_unreadable_video_is_left_out(bad_set):
+    skipped = []
+    dataset = video_text_dataset(
+        bad_set, 2, group_size=2, skipped=skipped, **SMALL
+    )
+    with pytest.warns(UserWarning, match="Left out 1 of 6"):
+        assert sorted(numbers(epoch(dataset))) == [2, 3]
+    assert len(skipped) == 2
+    dataset = video_text_dataset(
+        bad_set, 6, group_size=3, skipped=[], drop_remainder=False, **SMALL
+    )
+    with (
+        pytest.warns(UserWarning, match="Left out"),
+        pytest.raises(tf.errors.OpError, match="0 of 6 videos.* their group"),
+    ):
+        list(dataset)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"repeat": True},
+        {"repeat": True, "group_size": 2, "shuffle": False},
+        {"repeat": True, "group_size": 2, "cache": True, "seed": 3},
+        {"repeat": True, "rows": [1, 3]},
+        {"repeat": True, "drop_remainder": False},
+    ],
+)
+@pytest.mark.parametrize("skip_batches", [1, 2, 3, 8])
+def test_going_on_where_a_run_was(make_set, options, skip_batches):
+    manifest = make_set(10)  # Two or three batches an epoch.
+    options = {**options, **SMALL}
+    whole = video_text_dataset(manifest, 4, **options)
+    rest = video_text_dataset(manifest, 4, skip_batches=skip_batches, **options)
+    assert rest.cardinality() == tf.data.INFINITE_CARDINALITY
+    # Each pass over a set that repeats is the same stream.
+    for _ in range(2):
+        for batch, expected in zip(
+            rest.take(5), whole.skip(skip_batches).take(5), strict=True
+        ):
+            for name, value in expected.items():
+                np.testing.assert_array_equal(batch[name], value)
+
+
+def test_going_on_epoch_by_epoch(make_set):
+    manifest = make_set(6)
+    whole = video_text_dataset(manifest, 2, **SMALL)
+    epochs = [epoch(whole) for _ in range(4)]
+    after_two = video_text_dataset(manifest, 2, skip_batches=6, **SMALL)
+    assert len(after_two) == 3
+    assert [epoch(after_two), epoch(after_two)] == epochs[2:]
+    within = video_text_dataset(manifest, 2, skip_batches=4, **SMALL)
+    assert within.cardinality() == tf.data.UNKNOWN_CARDINALITY
+    assert [epoch(within), epoch(within)] == [epochs[1][1:], epochs[2]]
+
+
+def test_batches_that_are_left_out_are_not_decoded(make_set, monkeypatch):
+    decoded = []
+    load_clip = pipeline.load_clip
+    monkeypatch.setattr(
+        pipeline,
+        "load_clip",
+        lambda path, *args: decoded.append(path) or load_clip(path, *args),
+    )
+    manifest = make_set(6)
+    dataset = video_text_dataset(
+        manifest, 2, shuffle=False, skip_batches=2, **SMALL
+    )
+    assert numbers(epoch(dataset)) == [4, 5]
+    assert sorted(decoded) == manifest["videos"][4:]
+
+
 def test_a_cache_decodes_each_video_once(make_set, monkeypatch):
     decoded = []
 
@@ -274,6 +360,12 @@ def test_progress_counts_the_first_decoding(make_set, capsys):
     [
         ({"batch_size": 0}, "`batch_size` must be an int of at least 1.*=0"),
         ({"batch_size": 4}, "holds 3 videos, too few .*=4"),
+        ({"seed": -1}, "`seed` must be an int of at least 0.*=-1"),
+        ({"group_size": 0}, "`group_size` must be .*=0"),
+        ({"group_size": 3}, "`group_size` must divide.*=3 and batch_size=2"),
+        ({"group_size": 2}, "`group_size` must divide.*=2 and videos=3"),
+        ({"skip_batches": -1}, "`skip_batches` must be .*=-1"),
+        ({"skip_batches": 1, "skipped": []}, "`skipped` must be None.*=1"),
         ({"num_frames": 0}, "`num_frames` must be .*=0"),
         ({"image_size": (8,)}, r"`image_size` must be .*\(8,\)"),
         ({"num_parallel_calls": 0}, "`num_parallel_calls` must be .*=0"),
