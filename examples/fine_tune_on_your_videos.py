@@ -122,14 +122,18 @@ def main(_):
     )
     history = retriever.fit(dataset, epochs=EPOCHS.value, verbose=0)
     losses = history.history["loss"]
-    print(f"\nLoss of {EPOCHS.value} epochs: {losses[0]:.2f} to {losses[-1]:.2f}")
+    print(
+        f"\nLoss of {EPOCHS.value} epochs: {losses[0]:.2f} to {losses[-1]:.2f}"
+    )
 
     # 6. After.
     after = recall(retriever, held_out)
     chance = evaluation.chance_recall(len(held_out["videos"]), 1)
     print(f"\n{'Held-out clips':<16}{'before':>8}{'after':>8}{'chance':>8}")
     for name in before:
-        print(f"{name:<16}{before[name]:>8.1%}{after[name]:>8.1%}{chance:>8.1%}")
+        print(
+            f"{name:<16}{before[name]:>8.1%}{after[name]:>8.1%}{chance:>8.1%}"
+        )
 
     # 7. Search, save, and load again.
     videos = held_out["videos"]
@@ -196,7 +200,9 @@ def with_words(retriever, words):
     for new, known in zip(larger.weights, retriever.weights, strict=True):
         value = np.array(keras.ops.convert_to_numpy(new))
         # The first rows, or all of them where there are no more.
-        value[tuple(map(slice, known.shape))] = keras.ops.convert_to_numpy(known)
+        value[tuple(map(slice, known.shape))] = keras.ops.convert_to_numpy(
+            known
+        )
         new.assign(value)
     return larger
 

@@ -4,7 +4,8 @@ From the folder of a run of `tools/pretrain.py`, with its `preset/` and its
 `stage.json`:
 
     python tools/package_preset.py --run=runs/short \\
-        --name=short_vivit_tiny_shapes --manifests=spatial=a.jsonl,temporal=b.jsonl \\
+        --name=short_vivit_tiny_shapes \\
+        --manifests=spatial=spatial.jsonl,temporal=temporal.jsonl \\
         --command="python tools/pretrain.py --config=short --output=runs/short"
 
 `keras_longvideo/presets/<name>/` then holds the preset with its matrices in

@@ -61,7 +61,7 @@ def write_card(directory, name, run, command, retriever, report):
     sections = {
         "Data": DATA.format(sources=_table(map(_source, sources))),
         "Recipe": _table(
-            {"option": f"`{key}`", "value": f"`{json.dumps(value)}`"}
+            {"option": f"`{key}`", "value": _value(value)}
             for key, value in stage.items()
         ),
         "Command": f"```sh\n{command.strip()}\n```",
@@ -81,12 +81,25 @@ def write_card(directory, name, run, command, retriever, report):
 
 def _source(source):
     """A row on one data set, with what it was rendered from where it says."""
-    row = {key: f"`{json.dumps(value)}`" for key, value in source.items()}
+    row = {key: _value(value) for key, value in source.items()}
     rendered = pathlib.Path(source["path"]).parent / "card.json"
     if rendered.is_file():
         card = json.loads(rendered.read_text("utf-8"))
-        row["rendered with"] = f"`{json.dumps(card)}`"
+        row["rendered with"] = _value(card)
     return row
+
+
+def _value(value):
+    return f"`{json.dumps(_relative(value))}`"
+
+
+def _relative(value):
+    """A value without folders that a reader does not have."""
+    if isinstance(value, dict):
+        return {key: _relative(x) for key, x in value.items()}
+    if isinstance(value, str) and value.startswith("/"):
+        return "/".join(pathlib.PurePosixPath(value).parts[-3:])
+    return value
 
 
 def _score_rows(scores):

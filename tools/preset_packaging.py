@@ -100,7 +100,8 @@ def to_float16(source, target):
             else:
                 value = item[()]
                 if value.dtype == "float32" and value.ndim > 1:
-                    value = value.astype("float16")
+                    with np.errstate(over="ignore"):
+                        value = value.astype("float16")
                     if not np.isfinite(value).all():
                         raise ValueError(
                             f"'{path}' in {source} has values that float16 "

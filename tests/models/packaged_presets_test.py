@@ -5,6 +5,7 @@ weights made of them when it was packaged. A folder under
 `keras_longvideo/presets/` is found, and tested, by being there.
 """
 
+import glob
 import importlib.resources
 import importlib.util
 import os
@@ -172,6 +173,11 @@ def test_wheels_hold_all_files():
     config = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))
     patterns = config["tool"]["setuptools"]["package-data"]["keras_longvideo"]
     package = root / "keras_longvideo"
-    packed = {x for pattern in patterns for x in package.glob(pattern)}
-    files = {x for x in (package / "presets").rglob("*") if x.is_file()}
-    assert files <= packed
+    packed = {
+        path
+        for pattern in patterns
+        # As setuptools does; pathlib's `**` is of folders alone.
+        for path in glob.glob(pattern, root_dir=package, recursive=True)
+    }
+    files = [x for x in (package / "presets").rglob("*") if x.is_file()]
+    assert {str(x.relative_to(package)) for x in files} <= packed
