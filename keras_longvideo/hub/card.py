@@ -34,34 +34,40 @@ It runs on the JAX, TensorFlow and PyTorch backends of Keras 3.
 
 {configuration}
 
-## What is not known
-
+{sections}
+"""
+NOT_KNOWN = """\
 This card was written from the files of the preset. They do not tell what data
 the model was trained on, how well it does, where it fails or what it should
-not be used for{license_note}. Its author can add that here.
-"""
+not be used for{license_note}. Its author can add that here."""
+# What `from_preset` takes beside handles and paths.
+BUILT_IN_NAME = re.compile(r"[a-z0-9_]+")
 LONGEST_VALUE = 100  # Characters of a value in a table.
 
 
-def model_card(preset_directory, handle, license=None):
+def model_card(preset_directory, handle, license=None, sections=None):
     """Writes a model card from what the files of a preset tell.
 
-    It says what the model is, how to load it and how it is configured, and
-    says plainly what the files do not tell.
+    It says what the model is, how to load it and how it is configured. What
+    the files do not tell is up to `sections`; without them, the card says
+    plainly that it is not known.
 
     Args:
         preset_directory: str or path. A directory that `save_to_preset()`
             wrote. Nothing is written into it.
-        handle: str. Where the preset will be, `"hf://organization/name"`.
+        handle: str. Where the preset will be, `"hf://organization/name"`, or
+            the name of a built-in one.
         license: str or None. The Hub's identifier of the license, such as
             `"apache-2.0"`. Defaults to `None`, no license stated.
+        sections: dict or None. Markdown by its heading, such as `"Data"`,
+            `"Scores"` and `"Limits"`, in this order. Defaults to `None`.
 
     Returns:
         str. The text of a `README.md`: YAML front matter, then Markdown.
 
     Raises:
-        ValueError: If `handle` or `license` has another form, or the
-            directory holds damaged JSON.
+        ValueError: If `handle` or `license` has another form, a section is
+            empty, or the directory holds damaged JSON.
         FileNotFoundError: If the directory has no `config.json`.
 
     Example:
@@ -80,11 +86,22 @@ def model_card(preset_directory, handle, license=None):
         print(model_card(directory, "hf://someone/some_model"))
     ```
     """
-    name = parse_handle(handle).repo_id.split("/")[1]
+    name = handle
+    if not (isinstance(handle, str) and BUILT_IN_NAME.fullmatch(handle)):
+        name = parse_handle(handle).repo_id.split("/")[1]
     if license is not None and not re.fullmatch(r"[a-z0-9.-]+", license):
         raise ValueError(
             "`license` must be an identifier of the Hub, in lower case, such "
             f"as 'apache-2.0', 'mit' or 'other'. Received: license={license!r}"
+        )
+    if sections is None:
+        license_note = "" if license else ", nor under which license it comes"
+        text = NOT_KNOWN.format(license_note=license_note)
+        sections = {"What is not known": text}
+    empty = [heading for heading, text in sections.items() if not text.strip()]
+    if empty:
+        raise ValueError(
+            f"`sections` must hold text. Received none under: {empty}"
         )
     root = pathlib.Path(preset_directory)
     backbone = read_json(root / "config.json")
@@ -97,7 +114,10 @@ def model_card(preset_directory, handle, license=None):
         handle=handle,
         contents=_table("Part", _contents(root, backbone, task, metadata)),
         configuration=_table("Option", _options(backbone["config"])),
-        license_note="" if license else ", nor under which license it comes",
+        sections="\n\n".join(
+            f"## {heading}\n\n{text.strip()}"
+            for heading, text in sections.items()
+        ),
     )
 
 

@@ -30,7 +30,7 @@ def list_presets(pattern="*"):
     import keras_longvideo
 
     keras_longvideo.list_presets("short_*")
-    # ['short_vivit_base', 'short_vivit_large', 'short_vivit_tiny']
+    # ['short_vivit_base', 'short_vivit_large', 'short_vivit_tiny', ...]
     ```
     """
     return sorted(fnmatch.filter(vivit_presets, pattern))
@@ -63,8 +63,9 @@ def open_preset(preset, load_weights=True):
             raise ValueError(
                 f"The preset {name!r} has no published weights yet. Pass "
                 "`load_weights=False` for its architecture with random "
-                "weights, then train it; or name a directory or a "
-                "'hf://org/name' that holds trained weights."
+                "weights, then train it; or name a preset, a directory or a "
+                "'hf://org/name' that holds trained weights. Built in are: "
+                f"{_trained() or 'none'}"
             )
         return Preset(name, backbone={"config": entry["config"]})
     if name.startswith(HUB_PREFIX):
@@ -79,6 +80,10 @@ def open_preset(preset, load_weights=True):
         "(see `keras_longvideo.list_presets()`), a directory, or a handle "
         "'hf://org/name' or 'hf://org/name@revision'."
     )
+
+
+def _trained():
+    return sorted(name for name, x in vivit_presets.items() if x["handle"])
 
 
 def _read(name, directory):

@@ -55,3 +55,28 @@ def test_backbone_alone(preset):
 def test_bad_license(preset):
     with pytest.raises(ValueError, match="`license`.*'Apache 2.0'"):
         model_card(preset, HANDLE, license="Apache 2.0")
+
+
+def test_own_sections_of_a_built_in_preset(preset):
+    card = model_card(
+        preset,
+        "some_model",
+        sections={"Data": "Rendered shapes.\n", "Limits": "No real footage."},
+    )
+    assert "\n# some_model\n" in card
+    assert 'keras_longvideo.from_preset("some_model")' in card
+    assert card.endswith(
+        "\n\n## Data\n\nRendered shapes.\n\n## Limits\n\nNo real footage.\n"
+    )
+    assert "not known" not in card
+
+
+def test_an_empty_section(preset):
+    with pytest.raises(ValueError, match=r"`sections`.*\['Limits'\]"):
+        model_card(preset, HANDLE, sections={"Data": "Shapes.", "Limits": " "})
+
+
+@pytest.mark.parametrize("handle", ["Some Model", "someone/some_model", None])
+def test_neither_handle_nor_name(preset, handle):
+    with pytest.raises(ValueError, match="`handle` must"):
+        model_card(preset, handle)

@@ -1,4 +1,6 @@
-"""Built-in configurations of the encoder: three contexts in three sizes."""
+"""The built-in presets: three contexts in three sizes, and trained ones."""
+
+import pathlib
 
 # Frames that a context is learned for, and its tubelet.
 _CONTEXTS = {
@@ -39,7 +41,13 @@ _DESCRIPTIONS = {
     "long": "Joint space-time attention over long videos",
 }
 
-# "handle" names the published weights; None until there are some.
+# Folders that `tools/package_preset.py` wrote, part of the installed package.
+# Whatever lies there is a preset by the folder's name: neither is there without
+# the other.
+_PACKAGED = pathlib.Path(__file__).parents[2] / "presets"
+
+# "handle" names the weights: a folder or a handle of the Hub; None until there
+# are some. A folder has its own config.
 vivit_presets = {
     f"{context}_vivit_{size}": {
         "description": f"{_DESCRIPTIONS[context]}, size {size}.",
@@ -48,4 +56,11 @@ vivit_presets = {
     }
     for context in _CONTEXTS
     for size in _SIZES
+}
+vivit_presets |= {
+    config.parent.name: {
+        "description": "Trained. Its README.md says on what, and how well.",
+        "handle": config.parent,
+    }
+    for config in _PACKAGED.glob("*/config.json")
 }
