@@ -25,7 +25,7 @@ PATCHES = {
     "coarse_in_time": {"tubelet_size": (4, 8, 8)},
     "coarse_in_space": {"tubelet_size": (2, 8, 16)},
     "tubes": {
-        "tubelet_size": (2, 8, 8),
+        "tubelet_size": None,
         "tubes": (
             Tube((2, 8, 8), (2, 8, 8)),
             Tube((4, 4, 4), (4, 8, 8), (0, 4, 4)),
@@ -127,6 +127,16 @@ def test_every_variant_trains_and_is_saved(
         **backbone.get_config(),
         "name": again.name,
     }
+
+
+def test_tubes_take_the_place_of_tubelets():
+    backbone = ViViTBackbone(**CONFIG, tubes=PATCHES["tubes"]["tubes"])
+    assert backbone.get_config()["tubelet_size"] is None
+    # As in presets that were saved with both.
+    both = make(tubes=PATCHES["tubes"]["tubes"], tubelet_size=(2, 8, 8))
+    assert both.get_config() == {**backbone.get_config(), "name": both.name}
+    with pytest.raises(ValueError, match="`tubelet_size` must be three ints"):
+        ViViTBackbone(**CONFIG)
 
 
 @pytest.mark.parametrize(
