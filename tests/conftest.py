@@ -15,6 +15,12 @@ if os.environ["KERAS_BACKEND"] == "jax":
     jax.config.update("jax_disable_most_optimizations", True)
 
 
+def pytest_collection_modifyitems(items):
+    """Puts files of slow tests first: parallel workers then end together."""
+    slow = {i.path for i in items if i.get_closest_marker("slow") is not None}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(autouse=True)
 def seeded(request):
     """Every test starts from the same random state, whatever ran before it."""
