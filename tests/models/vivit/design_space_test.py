@@ -1,4 +1,4 @@
-"""Every combination of attention, patches, masking and adaptation."""
+"""Attention, patches, masking and adaptation, in every combination."""
 
 import itertools
 
@@ -57,6 +57,24 @@ TABLE = [
 ]
 
 
+def in_pairs(table):
+    """Rows of a table in which every two values that meet in it meet."""
+
+    def pairs(row):
+        return set(itertools.combinations(enumerate(row), 2))
+
+    left, chosen = set().union(*map(pairs, table)), []
+    while left:
+        chosen.append(max(table, key=lambda row: len(pairs(row) & left)))
+        left -= pairs(chosen[-1])
+    return chosen
+
+
+# All of it on JAX, which comes first; what differs on the others is seen in a
+# quarter of the rows.
+ROWS = TABLE if keras.backend.backend() == "jax" else in_pairs(TABLE)
+
+
 def make(**overrides):
     keras.utils.set_random_seed(0)
     return ViViTBackbone(**{**CONFIG, "tubelet_size": (2, 8, 8), **overrides})
@@ -94,8 +112,8 @@ def train_a_step(backbone):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "attention, patches, mask_rate, adaptation",
-    TABLE,
-    ids=["-".join(map(str, row)) for row in TABLE],
+    ROWS,
+    ids=["-".join(map(str, row)) for row in ROWS],
 )
 def test_every_variant_trains_and_is_saved(
     attention, patches, mask_rate, adaptation, tmp_path
