@@ -26,6 +26,7 @@ from keras_longvideo.models.presets import open_preset
 from keras_longvideo.models.processes import is_first
 from keras_longvideo.models.processes import returns_whole_outputs
 from keras_longvideo.models.processes import whole_weights
+from keras_longvideo.models.quantization import quantizes
 from keras_longvideo.models.video_model import takes_videos
 from keras_longvideo.models.video_model import video_inputs
 from keras_longvideo.models.vivit import adaptation
@@ -38,6 +39,7 @@ from keras_longvideo.models.vivit.transfer import transfer_weights
 @keeps_weights
 @returns_whole_outputs
 @exports
+@quantizes
 @takes_videos
 class ViViTBackbone(Backbone):
     """A video vision transformer.
