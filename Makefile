@@ -3,7 +3,10 @@
 PYTHON ?= python3
 # The backends that `make test` runs; the first runs the whole suite.
 BACKENDS ?= jax tensorflow
+# Processes that share the tests; each takes whole files, as they come.
+WORKERS ?= 2
 BIN := .venv/bin
+PYTEST := $(BIN)/pytest -n $(WORKERS) --dist=loadfile --no-loadscope-reorder
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
@@ -13,8 +16,8 @@ demo: .venv/demo
 	KERAS_BACKEND=$${KERAS_BACKEND:-jax} $(BIN)/python examples/text_to_video_search.py
 
 test: .venv/test .venv/torch
-	KERAS_BACKEND=$(firstword $(BACKENDS)) $(BIN)/pytest
-	$(foreach b,$(wordlist 2,9,$(BACKENDS)),KERAS_BACKEND=$(b) $(BIN)/pytest -m "not backend_free" &&) true
+	KERAS_BACKEND=$(firstword $(BACKENDS)) $(PYTEST)
+	$(foreach b,$(wordlist 2,9,$(BACKENDS)),KERAS_BACKEND=$(b) $(PYTEST) -m "not backend_free" &&) true
 
 lint: .venv/test
 	$(BIN)/ruff check .

@@ -1,5 +1,6 @@
 """Settings shared by all tests."""
 
+import gc
 import os
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
@@ -13,6 +14,23 @@ if os.environ["KERAS_BACKEND"] == "jax":
 
     # Tests compile many programs and run each once: half the time.
     jax.config.update("jax_disable_most_optimizations", True)
+
+
+def pytest_collection_modifyitems(items):
+    """Puts files of slow tests first: parallel workers then end together."""
+    slow = {i.path for i in items if i.get_closest_marker("slow") is not None}
+    items.sort(key=lambda item: item.path not in slow)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_garbage_collection():
+    """Collections look through what the tests of a module made, no further.
+
+    Keras collects garbage for each layer that it quantizes: seconds, in a
+    process that has loaded and compiled much before.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

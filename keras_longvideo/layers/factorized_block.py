@@ -21,14 +21,7 @@ class FactorizedBlock(FrameBlock):
     Args:
         **kwargs: arguments of `keras_longvideo.layers.TransformerBlock`.
 
-    Call arguments:
-        tokens: tensor of shape `(batch, times, places, dim)`.
-        token_mask: optional bool tensor of shape `(batch, times, places)`.
-            Tokens at `False` get no attention.
-        training: bool.
-
-    Returns:
-        A tensor of shape `(batch, times, places, dim)`.
+    Call arguments, and what is returned, are those of `FrameBlock`.
 
     Example:
 

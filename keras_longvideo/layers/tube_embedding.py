@@ -177,22 +177,12 @@ class TubeEmbedding(VideoEmbedding):
             token_mask = ops.concatenate(masks, axis=1)
         return ops.concatenate(outputs, axis=1), token_mask
 
-    def count_tokens(self, num_frames, height, width):
-        """How many tokens a clip has, none of them dropped.
-
-        Args:
-            num_frames: int. Frames of the clip.
-            height: int. Height of its pictures, in pixels.
-            width: int. Width of its pictures, in pixels.
-
-        Returns:
-            An int.
-        """
+    def _grids(self, num_frames, height, width):
         clip = (num_frames, height, width)
-        return sum(
-            int(np.prod([len(starts) for starts in self.tubes[i].starts(clip)]))
+        return [
+            tuple(map(len, self.tubes[i].starts(clip)))
             for i in self._fitting(clip)
-        )
+        ]
 
     def _fitting(self, clip):
         """Numbers of the shapes that are cut out of a clip."""

@@ -266,18 +266,8 @@ class TubeletEmbedding(VideoEmbedding):
                 )
         return tuple(p // step for p, step in zip(size, tubelet, strict=True))
 
-    def count_tokens(self, num_frames, height, width):
-        """How many tokens a clip has, none of them dropped.
-
-        Args:
-            num_frames: int. Frames of the clip.
-            height: int. Height of its pictures, in pixels.
-            width: int. Width of its pictures, in pixels.
-
-        Returns:
-            An int.
-        """
-        return math.prod(self.grid_of(num_frames, height, width))
+    def _grids(self, num_frames, height, width):
+        return [self.grid_of(num_frames, height, width)]
 
     def compute_output_spec(self, pixel_values, frame_mask=None, **kwargs):
         axes = (pixel_values.shape[0], *([None] * (1 + self.by_frame)))

@@ -1,5 +1,7 @@
 """What embeddings of videos share: checks, scaling and projection of pixels."""
 
+import math
+
 import keras
 import numpy as np
 from keras import ops
@@ -33,6 +35,23 @@ class VideoEmbedding(keras.layers.Layer):
         self.scale = scale
         self.offset = offset
         self.masking = masking
+
+    def count_tokens(self, num_frames, height, width):
+        """How many tokens a clip has, none of them dropped.
+
+        Args:
+            num_frames: int. Frames of the clip.
+            height: int. Height of its pictures, in pixels.
+            width: int. Width of its pictures, in pixels.
+
+        Returns:
+            An int.
+        """
+        return sum(map(math.prod, self._grids(num_frames, height, width)))
+
+    def _grids(self, num_frames, height, width):
+        """Tokens by `(times, rows, columns)`, for each shape of boxes."""
+        raise NotImplementedError
 
     def _add_kernel(self, name, size):
         """A kernel of `(*size, channels, hidden_dim)`."""

@@ -11,6 +11,7 @@ from keras import ops
 from keras_longvideo.models.video_converter import VideoConverter
 from keras_longvideo.models.video_text_preprocessor import VideoTextPreprocessor
 from keras_longvideo.models.vivit.keras_hub_encoders import load
+from keras_longvideo.models.vivit.keras_hub_encoders import of_family
 from keras_longvideo.models.vivit.vivit_backbone import ViViTBackbone
 
 
@@ -55,15 +56,7 @@ def from_image_text(
     preset = None
     if not isinstance(source, keras_hub.models.Backbone):
         preset, source = str(source), load(source)
-    family = next(
-        (f for c, f in _FAMILIES.items() if isinstance(source, c)), None
-    )
-    if family is None:
-        raise ValueError(
-            "`source` must be a KerasHub preset or backbone of one of "
-            f"{[c.__name__ for c in _FAMILIES]}. "
-            f"Received: {type(source).__name__}"
-        )
+    family = of_family(_FAMILIES, source)
     if preprocessor is None and preset is not None:
         preprocessor = family.preprocessor_cls.from_preset(preset)
     dtype = keras.dtype_policies.get(

@@ -1,6 +1,54 @@
-"""Loading quantized models."""
+"""Quantizing models, and loading quantized ones."""
+
+import warnings
 
 import keras
+from keras_hub.models import Backbone
+
+
+def quantizes(cls):
+    """Class decorator: a model of which the encoders alone are quantized.
+
+    Args:
+        cls: subclass of `keras.Model`.
+
+    Returns:
+        `cls`.
+    """
+
+    def quantize(self, mode=None, config=None, filters=None, **kwargs):
+        """Quantizes the weights of the encoders, as `keras.Model.quantize`.
+
+        Dense layers and word embeddings are; what cuts videos into tokens, and
+        the layers on top of the encoders, are not. Saved and loaded as a
+        preset, a model stays quantized by `mode`; a `config` of one's own is
+        not saved.
+
+        Args:
+            mode: `"int8"`, or another of `keras.Model.quantize`.
+            config: see `keras.Model.quantize`.
+            filters: see `keras.Model.quantize`.
+            **kwargs: see `keras.Model.quantize`.
+        """
+        models = [
+            x for x in self._flatten_layers() if isinstance(x, keras.Model)
+        ]
+        encoders = [x for x in models if isinstance(x, Backbone)]
+        with warnings.catch_warnings():
+            # Keras's, of each layer that has nothing to quantize.
+            warnings.filterwarnings("ignore", ".* does not have a `quantize`")
+            for encoder in encoders or [self]:
+                owner = super(cls, self) if encoder is self else encoder
+                owner.quantize(mode, config=config, filters=filters, **kwargs)
+        # What they have compiled holds the weights that were.
+        for model in models:
+            model.train_function = None
+            model.test_function = None
+            model.predict_function = None
+        self._post_quantize(mode)
+
+    cls.quantize = quantize
+    return cls
 
 
 def quantize_as_saved(model, config):

@@ -8,6 +8,7 @@ from keras_longvideo.layers import MeanPooling
 from keras_longvideo.models.export import exports
 from keras_longvideo.models.keeps_weights import keeps_weights
 from keras_longvideo.models.processes import returns_whole_outputs
+from keras_longvideo.models.quantization import quantizes
 
 TEXT_POOLINGS = {"mean": MeanPooling, "last": LastTokenPooling}
 
@@ -15,6 +16,7 @@ TEXT_POOLINGS = {"mean": MeanPooling, "last": LastTokenPooling}
 @keeps_weights
 @returns_whole_outputs
 @exports
+@quantizes
 class TextEncoder(keras.Model):
     """A functional model of `token_ids` and `padding_mask`."""
 

@@ -6,6 +6,7 @@ from keras import ops
 from keras_longvideo.models.export import exports
 from keras_longvideo.models.keeps_weights import keeps_weights
 from keras_longvideo.models.processes import returns_whole_outputs
+from keras_longvideo.models.quantization import quantizes
 
 
 def takes_videos(cls):
@@ -91,6 +92,7 @@ def _complete(model, inputs):
 @keeps_weights
 @returns_whole_outputs
 @exports
+@quantizes
 @takes_videos
 class VideoModel(keras.Model):
     """A functional model of one's own that takes videos.

@@ -5,7 +5,6 @@ import warnings
 
 import keras
 import numpy as np
-from keras_hub.models import Backbone
 from keras_hub.models import Task
 
 from keras_longvideo.models import presets
@@ -20,6 +19,7 @@ from keras_longvideo.models.processes import own_share
 from keras_longvideo.models.processes import returns_whole_outputs
 from keras_longvideo.models.processes import whole_weights
 from keras_longvideo.models.quantization import quantize_as_saved
+from keras_longvideo.models.quantization import quantizes
 from keras_longvideo.models.video_model import takes_videos
 from keras_longvideo.models.vivit.vivit_backbone import ViViTBackbone
 
@@ -28,6 +28,7 @@ from keras_longvideo.models.vivit.vivit_backbone import ViViTBackbone
 @keeps_weights
 @returns_whole_outputs
 @exports
+@quantizes
 @takes_videos
 class VideoTask(Task):
     """Base of the tasks: a `keras_hub.models.Task` over a video encoder.
@@ -195,31 +196,6 @@ class VideoTask(Task):
             x = {name: x}
         return _batches(x, y, sample_weight, batch_size, shuffle)
 
-    def quantize(self, mode=None, config=None, filters=None, **kwargs):
-        """Quantizes the weights of the encoders, as `keras.Model.quantize`.
-
-        Dense layers and word embeddings are; what cuts videos into tokens, and
-        the layers on top of the encoders, are not. Saved and loaded as a
-        preset, a task stays quantized by `mode`; a `config` of one's own is
-        not saved.
-
-        Args:
-            mode: `"int8"`, or another of `keras.Model.quantize`.
-            config: see `keras.Model.quantize`.
-            filters: see `keras.Model.quantize`.
-            **kwargs: see `keras.Model.quantize`.
-        """
-        models = [x for x in self._flatten_layers() if _is_model(x)]
-        for model in models:
-            if isinstance(model, Backbone):
-                model.quantize(mode, config=config, filters=filters, **kwargs)
-        # What they have compiled holds the weights that were.
-        for model in models:
-            model.train_function = None
-            model.test_function = None
-            model.predict_function = None
-        self._post_quantize(mode)
-
     @classmethod
     def default_preprocessor(cls, backbone, video_converter=None):
         """The preprocessor of a task that is made from an encoder alone.
@@ -280,10 +256,6 @@ def _video_converter(preset):
         return None
     config = preset.preprocessor["config"].get("video_converter")
     return config and keras.saving.deserialize_keras_object(config)
-
-
-def _is_model(layer):
-    return isinstance(layer, keras.Model)
 
 
 def _is_serialized(value):

@@ -6,9 +6,6 @@ import pytest
 
 from keras_longvideo import models
 
-# Keras's, for each kind of layer that it leaves as it is.
-pytestmark = pytest.mark.filterwarnings("ignore:.*does not have a `quantize`")
-
 BACKEND = keras.backend.backend()
 FORMATS = {
     "jax": ["tf_saved_model"],

@@ -7,8 +7,8 @@ import pytest
 import keras_longvideo
 from keras_longvideo import models
 
-# Keras's, for each kind of layer that it leaves as it is.
-pytestmark = pytest.mark.filterwarnings("ignore:.*does not have a `quantize`")
+# Keras has one for each kind of layer that it leaves as it is.
+pytestmark = pytest.mark.filterwarnings("error:.*does not have a `quantize`")
 
 
 def cosines(a, b):
@@ -116,6 +116,34 @@ def test_retriever(tiny, tmp_path):
     np.testing.assert_allclose(received, after, atol=1e-6)
     received = loaded.encode_text(tiny.captions)
     np.testing.assert_allclose(received, after_text, atol=1e-6)
+
+
+def test_an_encoder_of_a_retriever_alone(tiny):
+    retriever = tiny.retriever()
+    before = retriever.encode_video(tiny.clips(), verbose=0)
+    before_text = retriever.encode_text(tiny.captions)
+    retriever.video_encoder.quantize("int8")
+    # As when the whole of it is: not what is on top.
+    assert quantized_layers(retriever) == DENSE
+    assert not quantized_layers(retriever.text_encoder)
+    after = retriever.encode_video(tiny.clips(), verbose=0)
+    assert (after != before).any()
+    assert cosines(after, before).min() > 0.99
+    np.testing.assert_array_equal(
+        retriever.encode_text(tiny.captions), before_text
+    )
+    retriever.text_encoder.quantize("int8")
+    assert "token_embedding" in quantized_layers(retriever.text_encoder)
+    assert "text_projection" not in quantized_layers(retriever.text_encoder)
+
+
+def test_a_model_of_ones_own(tiny):
+    inputs = models.video_inputs()
+    pixels = keras.ops.cast(inputs["pixel_values"], "float32")
+    outputs = keras.layers.Dense(4, name="dense")(pixels)
+    model = models.VideoModel(inputs, outputs)
+    model.quantize("int8")
+    assert quantized_layers(model) == {"dense"}
 
 
 def test_classifier(tiny, tmp_path):

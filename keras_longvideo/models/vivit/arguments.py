@@ -36,11 +36,12 @@ def check(
     Raises:
         ValueError: names the argument, what came and what would fit.
     """
-    for name, value, meaning in (
-        ("image_shape", image_shape, "(height, width, channels)"),
-        ("tubelet_size", tubelet_size, "(frames, height, width)"),
-    ):
-        if len(value) != 3:
+    shapes = [("image_shape", image_shape, "(height, width, channels)")]
+    if tubes is None:
+        meaning = "(frames, height, width), unless there are `tubes`"
+        shapes.append(("tubelet_size", tubelet_size, meaning))
+    for name, value, meaning in shapes:
+        if value is None or len(value) != 3:
             raise ValueError(
                 f"`{name}` must be three ints {meaning}. "
                 f"Received: {name}={value}"

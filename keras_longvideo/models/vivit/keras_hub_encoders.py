@@ -61,15 +61,7 @@ def read(source):
     """
     if not isinstance(source, keras_hub.models.Backbone):
         source = load(source)
-    read_one = next(
-        (r for cls, r in _READERS.items() if isinstance(source, cls)), None
-    )
-    if read_one is None:
-        raise ValueError(
-            "`source` must be a KerasHub preset or backbone of one of "
-            f"{[cls.__name__ for cls in _READERS]}. "
-            f"Received: {type(source).__name__}"
-        )
+    read_one = of_family(_READERS, source)
     if source.compute_dtype != "float32":
         raise ValueError(
             "`source` must compute in float32, for what is made of it to be "
@@ -84,6 +76,29 @@ def read(source):
             f"Received: data_format={encoder.patches.data_format!r}"
         )
     return encoder
+
+
+def of_family(families, source):
+    """Looks up what there is for a source's family.
+
+    Args:
+        families: dict by class of KerasHub.
+        source: a KerasHub backbone.
+
+    Returns:
+        The value of the class that `source` is of.
+
+    Raises:
+        ValueError: if it is of none of them.
+    """
+    for cls, value in families.items():
+        if isinstance(source, cls):
+            return value
+    raise ValueError(
+        "`source` must be a KerasHub preset or backbone of one of "
+        f"{[cls.__name__ for cls in families]}. "
+        f"Received: {type(source).__name__}"
+    )
 
 
 @undistributed()

@@ -99,6 +99,11 @@ def export_to_transformers(model, directory):
 def _config(backbone, is_classifier):
     is_vivit = backbone.num_prefix_tokens > 0
     model_type = "vivit" if is_vivit else "videomae"
+    if backbone.tubes is not None:
+        raise ValueError(
+            f"transformers' {transformers_format.TITLES[model_type]} has no "
+            f"tubes. Received: tubes={backbone.tubes}"
+        )
     height, width, channels = backbone.image_shape
     frames, *patch = backbone.tubelet_size
     config = {

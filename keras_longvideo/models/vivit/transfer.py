@@ -114,15 +114,19 @@ def _path(backbone, weight):
 
 def _images_to_frames(source, target, values):
     """Makes an encoder of images one of videos, which has 2-D kernels too."""
-    if source.tubelet_size[0] > 1 or "embedding/kernel" not in values:
+    if _has_image_kernel(source) or "embedding/kernel" not in values:
         return
-    if target.tubelet_size[0] > 1:
+    if _has_image_kernel(target):
         values["embedding/image_kernel"] = values["embedding/kernel"]
         values["embedding/image_bias"] = values["embedding/bias"]
     if source.num_frames == 1 and "embedding/time_positions" in values:
         # Part of every token: a video's tokens get positions in time instead.
         time = values.pop("embedding/time_positions")
         values["embedding/space_positions"] += time[0]
+
+
+def _has_image_kernel(backbone):
+    return backbone.tubes is None and backbone.tubelet_size[0] > 1
 
 
 def _source_of(path, values):
@@ -140,7 +144,7 @@ def _left_behind(target):
     """Weights of a source that such an encoder does without."""
     if target.attention == "frame":
         return {"embedding/time_positions"}
-    if target.tubelet_size[0] == 1:
+    if not _has_image_kernel(target):
         return {"embedding/image_kernel", "embedding/image_bias"}
     return set()
 

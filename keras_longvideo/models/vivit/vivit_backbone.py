@@ -26,6 +26,7 @@ from keras_longvideo.models.presets import open_preset
 from keras_longvideo.models.processes import is_first
 from keras_longvideo.models.processes import returns_whole_outputs
 from keras_longvideo.models.processes import whole_weights
+from keras_longvideo.models.quantization import quantizes
 from keras_longvideo.models.video_model import takes_videos
 from keras_longvideo.models.video_model import video_inputs
 from keras_longvideo.models.vivit import adaptation
@@ -38,6 +39,7 @@ from keras_longvideo.models.vivit.transfer import transfer_weights
 @keeps_weights
 @returns_whole_outputs
 @exports
+@quantizes
 @takes_videos
 class ViViTBackbone(Backbone):
     """A video vision transformer.
@@ -52,11 +54,12 @@ class ViViTBackbone(Backbone):
     Args:
         image_shape: tuple of ints `(height, width, channels)`.
         num_frames: int. Frames of a clip; 1 for an image encoder.
-        tubelet_size: tuple of ints `(frames, height, width)` of a tubelet.
         hidden_dim: int. Length of a token.
         num_layers: int. Transformer blocks.
         num_heads: int. Attention heads of a block.
         intermediate_dim: int. Width of the feed-forward layers.
+        tubelet_size: tuple of ints `(frames, height, width)` of a tubelet.
+            Required, but with `tubes`, which take its place.
         attention: what a token attends to. `"joint"`: every other token of the
             video. `"frame"`: those of its frame (ImageViT; `tubelet_size` then
             usually has one frame, and the clip's frames are pooled at the
@@ -162,11 +165,11 @@ class ViViTBackbone(Backbone):
         self,
         image_shape,
         num_frames,
-        tubelet_size,
         hidden_dim,
         num_layers,
         num_heads,
         intermediate_dim,
+        tubelet_size=None,
         attention="joint",
         tubes=None,
         positions="separate",
@@ -310,11 +313,11 @@ class ViViTBackbone(Backbone):
         # === Config ===
         self.image_shape = tuple(image_shape)
         self.num_frames = num_frames
-        self.tubelet_size = tuple(tubelet_size)
         self.hidden_dim = hidden_dim
         self.num_layers = num_layers
         self.num_heads = num_heads
         self.intermediate_dim = intermediate_dim
+        self.tubelet_size = None if tubes is not None else tuple(tubelet_size)
         self.attention = attention
         self.tubes = tubes
         self.positions = positions
@@ -620,11 +623,11 @@ class ViViTBackbone(Backbone):
             {
                 "image_shape": self.image_shape,
                 "num_frames": self.num_frames,
-                "tubelet_size": self.tubelet_size,
                 "hidden_dim": self.hidden_dim,
                 "num_layers": self.num_layers,
                 "num_heads": self.num_heads,
                 "intermediate_dim": self.intermediate_dim,
+                "tubelet_size": self.tubelet_size,
                 "attention": self.attention,
                 "tubes": self.tubes,
                 "positions": self.positions,

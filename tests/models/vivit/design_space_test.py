@@ -1,4 +1,4 @@
-"""Every combination of attention, patches, masking and adaptation."""
+"""Attention, patches, masking and adaptation, in every combination."""
 
 import itertools
 
@@ -25,7 +25,7 @@ PATCHES = {
     "coarse_in_time": {"tubelet_size": (4, 8, 8)},
     "coarse_in_space": {"tubelet_size": (2, 8, 16)},
     "tubes": {
-        "tubelet_size": (2, 8, 8),
+        "tubelet_size": None,
         "tubes": (
             Tube((2, 8, 8), (2, 8, 8)),
             Tube((4, 4, 4), (4, 8, 8), (0, 4, 4)),
@@ -55,6 +55,24 @@ TABLE = [
     )
     if fits(row[0], row[1], row[3])
 ]
+
+
+def in_pairs(table):
+    """Rows of a table in which every two values that meet in it meet."""
+
+    def pairs(row):
+        return set(itertools.combinations(enumerate(row), 2))
+
+    left, chosen = set().union(*map(pairs, table)), []
+    while left:
+        chosen.append(max(table, key=lambda row: len(pairs(row) & left)))
+        left -= pairs(chosen[-1])
+    return chosen
+
+
+# All of it on JAX, which comes first; what differs on the others is seen in a
+# quarter of the rows.
+ROWS = TABLE if keras.backend.backend() == "jax" else in_pairs(TABLE)
 
 
 def make(**overrides):
@@ -94,8 +112,8 @@ def train_a_step(backbone):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "attention, patches, mask_rate, adaptation",
-    TABLE,
-    ids=["-".join(map(str, row)) for row in TABLE],
+    ROWS,
+    ids=["-".join(map(str, row)) for row in ROWS],
 )
 def test_every_variant_trains_and_is_saved(
     attention, patches, mask_rate, adaptation, tmp_path
@@ -127,6 +145,16 @@ def test_every_variant_trains_and_is_saved(
         **backbone.get_config(),
         "name": again.name,
     }
+
+
+def test_tubes_take_the_place_of_tubelets():
+    backbone = ViViTBackbone(**CONFIG, tubes=PATCHES["tubes"]["tubes"])
+    assert backbone.get_config()["tubelet_size"] is None
+    # As in presets that were saved with both.
+    both = make(tubes=PATCHES["tubes"]["tubes"], tubelet_size=(2, 8, 8))
+    assert both.get_config() == {**backbone.get_config(), "name": both.name}
+    with pytest.raises(ValueError, match="`tubelet_size` must be three ints"):
+        ViViTBackbone(**CONFIG)
 
 
 @pytest.mark.parametrize(
