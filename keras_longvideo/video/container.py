@@ -20,10 +20,9 @@ def open_video(path):
         container = av.open(
             # An absolute path is never mistaken for a URL ("12:30.mp4").
             os.path.abspath(path),
-            # Broken titles and tags are no reason to refuse the picture.
-            metadata_errors="ignore",
             # A playlist that poses as a video must not reach the network.
             options={"protocol_whitelist": "file"},
+            **_metadata_arguments(),
         )
     except av.FFmpegError as error:
         raise VideoError(
@@ -43,6 +42,15 @@ def open_video(path):
             raise VideoError(
                 path, f"it is truncated or damaged ({error.strerror})"
             ) from error
+
+
+def _metadata_arguments():
+    """Has PyAV overlook broken titles and tags: the picture is what counts."""
+    import av
+
+    # From 19 on it does so by itself, and takes no such argument.
+    is_strict = int(av.__version__.split(".")[0]) < 19
+    return {"metadata_errors": "ignore"} if is_strict else {}
 
 
 def demux(container, stream):
