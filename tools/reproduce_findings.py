@@ -25,6 +25,7 @@ import os
 os.environ.setdefault("KERAS_BACKEND", "jax")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import collections
 import pathlib
 import sys
 import time
@@ -163,12 +164,11 @@ def main(_):
     folders = folders_lib.Folders(
         _OUTPUT.value, _REPORT.value, runs.SCALES[_SCALE.value]
     )
-    command = " ".join(["python", *sys.argv]).removesuffix(" --serve")
     if _SERVE.value:
 
         def do(job):
             name, seed = job.split(":")
-            training_job.train(runs.RUNS[name], int(seed), folders, command)
+            training_job.train(runs.RUNS[name], int(seed), folders)
 
         processes.serve(do)
         return
@@ -180,13 +180,11 @@ def main(_):
         if left is not None:
             left = max(left - (time.monotonic() - began), 0.0)
         ends = train_all(chosen, folders, _WORKERS.value, left)
-    path = report.write_report(
-        folders.findings, folders.scale, "python tools/reproduce_findings.py"
-    )
-    for how in (scheduling.DONE, scheduling.FAILED):
-        print(f"{how}: {sum(end == how for end in ends.values())}")
+    path = report.write_report(folders.findings, folders.scale)
+    for how, count in collections.Counter(ends.values()).items():
+        print(f"{how}: {count}")
     unfinished = len(choose(runs.FINDINGS, runs.SEEDS, folders))
-    print(f"still to be done for all findings: {unfinished}\nWrote {path}")
+    print(f"Runs to be done for the whole table: {unfinished}\nWrote {path}")
     if scheduling.FAILED in ends.values():
         sys.exit(1)
 

@@ -25,8 +25,9 @@ class Source:
         group_size: int. So many consecutive videos stay together in a batch:
             2 where each video is followed by its hard negative. Defaults to
             `1`.
-        cache: bool. Whether decoded clips are kept in memory. Defaults to
-            `False`.
+        cache: bool, whether decoded clips are kept in memory; or string, the
+            path of a folder of a manifest's decoded clips that runs share, see
+            `keras_longvideo.data.video_text_dataset`. Defaults to `False`.
 
     Raises:
         ValueError: if an argument is out of range.
@@ -47,7 +48,7 @@ class Source:
     fps: float | None = None
     ratio: float = 1.0
     group_size: int = 1
-    cache: bool = False
+    cache: bool | str = False
 
     def __post_init__(self):
         # A contrastive loss over one pair has nothing to tell apart.

@@ -52,13 +52,12 @@ two seeds.
 """
 
 
-def write_report(folder, scale, command):
+def write_report(folder, scale):
     """Writes `README.md` and the plots beside the results.
 
     Args:
         folder: path with the result files in `results/`.
         scale: `runs.Scale`. Results of other recipes are left out.
-        command: string. What makes the results.
 
     Returns:
         The path of the table.
@@ -87,12 +86,43 @@ def write_report(folder, scale, command):
     notes = folder / "notes.md"
     if notes.exists():
         parts.append(f"\n{notes.read_text(encoding='utf-8').strip()}\n")
+    parts.append(_oracles(results))
     parts.append("\n## All runs\n")
     parts += [_section(finding, results) for finding in runs.FINDINGS]
-    parts.append(_how(results, command))
+    parts.append(_how(results))
     path = folder / "README.md"
     write_atomically(path, "".join(parts))
     return path
+
+
+def _oracles(results):
+    """What there is to reach, as far as results tell."""
+    seen = {
+        split: oracles
+        for several in results.values()
+        for result in several
+        for split, oracles in result["oracles"].items()
+    }
+    lines = [
+        "\n## What ideal observers reach\n\n"
+        "Recall@1 on the very same held-out videos of one who sees a single "
+        "frame of each, one who sees all frames in no order, and one who sees "
+        "16 frames, evenly spaced and in order.\n\n"
+        "| set | a single frame | shuffled frames | sixteen frames |\n"
+        "|---|---|---|---|\n"
+    ]
+    for split in runs.SPLITS:
+        if split in seen:
+            cells = [
+                f"{100 * seen[split][name]:.1f}"
+                for name in (
+                    "single_frame",
+                    "shuffled_frames",
+                    "sixteen_frames",
+                )
+            ]
+            lines.append(f"| *{split}* | {' | '.join(cells)} |\n")
+    return "".join(lines) if seen else ""
 
 
 def _row(claim, results):
@@ -147,13 +177,13 @@ def _mean_and_spread(scores):
     return f"{mean} ± {statistics.stdev(scores):.1f}"
 
 
-def _how(results, command):
+def _how(results):
     devices = sorted(
         {result["device"] for several in results.values() for result in several}
     )
     return (
         "\n## How\n\n"
-        f"```sh\n{command}\n```\n\n"
+        "```sh\npython tools/reproduce_findings.py\n```\n\n"
         f"Trained on: {', '.join(devices) or 'nothing yet'}. Seconds are those "
         "of a run beside others on the same machine. What each run is made of "
         "stands in `tools/findings/runs.py`, and in each result file.\n"

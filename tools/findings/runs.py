@@ -56,6 +56,7 @@ class Scale:
         images: int. Images in a batch.
         clips: int. Clips of 16 frames in a batch.
         long_videos: int. Long videos in a batch.
+        num_layers: int. Layers of the video towers.
     """
 
     videos: dict
@@ -64,6 +65,7 @@ class Scale:
     images: int
     clips: int
     long_videos: int
+    num_layers: int
 
 
 SCALES = {
@@ -79,6 +81,7 @@ SCALES = {
         images=256,
         clips=64,
         long_videos=32,
+        num_layers=NUM_LAYERS,
     ),
     # Shows that all of it runs; its numbers mean nothing.
     "smoke": Scale(
@@ -88,6 +91,7 @@ SCALES = {
         images=4,
         clips=4,
         long_videos=4,
+        num_layers=LAST_LAYERS,
     ),
 }
 
