@@ -8,38 +8,50 @@ from collections import Counter
 
 import numpy as np
 
+# How often a scene is staged again to learn what else its caption may look
+# like.
+NUM_RESTAGED = 64
 
-def see(scene, num_samples=16):
-    """What each oracle sees of a scene.
+
+def see(scene):
+    """What the oracles see of a scene.
 
     Args:
         scene: A `Scene`.
-        num_samples: Int, the evenly spaced frames of the last oracle.
 
     Returns:
-        Dict of tuples: what any one frame may show, all frames in no order,
-        and some frames, evenly spaced over the video and in order, without
-        those that show nothing. Entries can be compared and hashed.
+        Dict of tuples, which can be compared and hashed: all that one frame
+        or another shows, and how many frames show what, in no order.
     """
-    frames = [scene.glimpses[picture] for picture in scene.order]
-    frames = [None if glimpse is None else str(glimpse) for glimpse in frames]
-    step = len(frames) / num_samples
-    at = ((np.arange(num_samples) + 0.5) * step).astype(int)
+    frames = [str(scene.glimpses[picture]) for picture in scene.order]
     return {
-        "single_frame": tuple(sorted(set(frames) - {None}) or [None]),
-        "shuffled_frames": tuple(
-            sorted((str(glimpse), n) for glimpse, n in Counter(frames).items())
-        ),
-        "sixteen_frames": tuple(frames[i] for i in at if frames[i] is not None),
+        "single_frame": tuple(sorted(set(frames))),
+        "shuffled_frames": tuple(sorted(Counter(frames).items())),
     }
 
 
-def oracle_scores(seen):
-    """The Recall@1 that each oracle may expect on a set.
+def see_sixteen(scene):
+    """What 16 frames, evenly spaced, show of what captions speak of.
 
-    It knows what it sees of the right video, and picks at random among all
-    videos of which it sees the same. With a single frame it is given, of each
-    video, the frame that fewest videos share.
+    Args:
+        scene: A `Scene` whose glimpses differ wherever its frames do.
+
+    Returns:
+        Tuple of strings, in the order of the frames, without those that show
+        nothing.
+    """
+    num_frames = len(scene.order)
+    at = ((np.arange(16) + 0.5) * num_frames / 16).astype(int)
+    glimpses = [scene.glimpses[picture] for picture in scene.order[at]]
+    return tuple(str(glimpse) for glimpse in glimpses if glimpse is not None)
+
+
+def score_frames(seen):
+    """The Recall@1 that oracles of frames without order may expect.
+
+    They know what they see of the right video, and pick at random among all
+    videos of which they see the same. With a single frame an oracle is given,
+    of each video, the frame that shows what fewest videos show.
 
     Args:
         seen: List with what `see` returns for each video.
@@ -48,18 +60,41 @@ def oracle_scores(seen):
         Dict of floats, 0 to 1: the mean over videos of 1 / (number of videos
         of which the oracle sees the same).
     """
-    frames = [each["single_frame"] for each in seen]
-    holders = Counter(glimpse for several in frames for glimpse in several)
-    scores = {
+    shown = Counter(
+        glimpse for each in seen for glimpse in each["single_frame"]
+    )
+    groups = Counter(each["shuffled_frames"] for each in seen)
+    return {
         "single_frame": _mean(
-            1 / min(holders[glimpse] for glimpse in several)
-            for several in frames
-        )
+            1 / min(shown[glimpse] for glimpse in each["single_frame"])
+            for each in seen
+        ),
+        "shuffled_frames": _mean(
+            1 / groups[each["shuffled_frames"]] for each in seen
+        ),
     }
-    for name in ("shuffled_frames", "sixteen_frames"):
-        groups = Counter(each[name] for each in seen)
-        scores[name] = _mean(1 / groups[each[name]] for each in seen)
-    return scores
+
+
+def score_sixteen(seen, possible):
+    """The Recall@1 that an oracle of 16 frames may expect, estimated.
+
+    Of the videos that can be what a caption says, it takes the one that shows
+    most of it, and picks at random where several do.
+
+    Args:
+        seen: List with what `see_sixteen` returns for each video.
+        possible: List with the set of what `see_sixteen` may return for
+            videos under the caption of each video, its own included.
+
+    Returns:
+        Float, 0 to 1.
+    """
+    credits = []
+    for own, can_be in zip(seen, possible, strict=True):
+        most = max(len(other) for other in seen if other in can_be)
+        best = sum(len(each) == most and each in can_be for each in seen)
+        credits.append((len(own) == most) / best)
+    return _mean(credits)
 
 
 def _mean(values):

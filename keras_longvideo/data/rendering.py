@@ -16,8 +16,11 @@ from keras_longvideo.data.checks import check_positive
 from keras_longvideo.data.files import write_atomically
 from keras_longvideo.data.long import LONG
 from keras_longvideo.data.manifest import write_manifest
-from keras_longvideo.data.oracles import oracle_scores
+from keras_longvideo.data.oracles import NUM_RESTAGED
+from keras_longvideo.data.oracles import score_frames
+from keras_longvideo.data.oracles import score_sixteen
 from keras_longvideo.data.oracles import see
+from keras_longvideo.data.oracles import see_sixteen
 from keras_longvideo.data.scenes import draw
 from keras_longvideo.data.spatial import IMAGE
 from keras_longvideo.data.spatial import SPATIAL
@@ -42,7 +45,7 @@ VERSION = 2
 NUM_WORDINGS = 3
 
 # A process takes seconds to start, in which it could render so many frames.
-_FRAMES_A_WORKER = 8192
+_FRAMES_A_WORKER = 16384
 
 # Fast to encode, and on one core: there are other videos for the others.
 _ENCODER = {"preset": "veryfast", "threads": "1"}
@@ -95,7 +98,8 @@ def render_videos(
     `card.json` in `directory` tells what the set is, what its captions take to
     be told, and under `"oracles"` which Recall@1 ideal observers could reach
     on this very set: one who sees a single frame of each video, one who sees
-    all frames in no order, and one who sees 16 frames, evenly spaced.
+    all frames in no order and, on a held-out `"long"` set, one who sees 16
+    frames, evenly spaced.
 
     To read all frames of these videos, sample them at the `fps` that they
     were rendered at, or evenly with `fps=None`.
@@ -165,15 +169,13 @@ def render_videos(
         unit="pair",
         disable=not progress,
     )
-    files, captions, seen = zip(
-        *(each for pair in pairs for each in pair), strict=True
-    )
+    rendered = [each for pair in pairs for each in pair]
+    files, captions, seen = zip(*rendered, strict=True)
     scored = {
-        **card,
         "needs": SPLITS[split].needs,
-        "oracles": oracle_scores(seen),
+        "oracles": score_frames(seen) | _score_sixteen(card),
     }
-    _write_card(directory, scored)
+    _write_card(directory, card | scored)
     write_manifest(manifest, files, captions, column)
     return str(manifest)
 
@@ -240,9 +242,7 @@ def _render_pair(folder, card, index):
 
 def _stage(card, index):
     """Stages a pair: two tuples of scene and captions, the same each time."""
-    seed = (card["seed"], card["held_out"], list(SPLITS).index(card["split"]))
-    recipe = _draw_recipes(card["split"], card["num_videos"], seed)[index]
-    rng = np.random.default_rng([*seed, index])
+    recipe, rng = _cast(card, index)
     scenes = SPLITS[card["split"]].stage(recipe, card["num_frames"], rng)
     if card["held_out"]:
         return [(scene, [scene.meaning.draw_wording(rng)]) for scene in scenes]
@@ -250,6 +250,32 @@ def _stage(card, index):
         (scene, draw_wordings(scene.meaning, NUM_WORDINGS, rng))
         for scene in scenes
     ]
+
+
+def _score_sixteen(card):
+    """The score of 16 frames on a long set, where captions come once each."""
+    if card["split"] != "long" or not card["held_out"]:
+        return {}
+    seen, possible = [], []
+    for index in range(card["num_videos"] // 2):
+        recipe, rng = _cast(card, index)
+        stagings = [
+            [
+                see_sixteen(s)
+                for s in LONG.stage(recipe, card["num_frames"], rng)
+            ]
+            for _ in range(1 + NUM_RESTAGED)
+        ]
+        seen += stagings[0]
+        possible += map(set, zip(*stagings, strict=True))
+    return {"sixteen_frames": score_sixteen(seen, possible)}
+
+
+def _cast(card, index):
+    """The recipe of a pair and the random generator to stage it with."""
+    seed = (card["seed"], card["held_out"], list(SPLITS).index(card["split"]))
+    recipes = _draw_recipes(card["split"], card["num_videos"], seed)
+    return recipes[index], np.random.default_rng([*seed, index])
 
 
 @cache

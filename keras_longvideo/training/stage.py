@@ -251,7 +251,7 @@ def _check_int(name, value, least=1):
 def _check_number(name, value, zero=False):
     is_number = isinstance(value, (int, float)) and math.isfinite(value)
     if not is_number or value < 0 or (value == 0 and not zero):
+        wanted = "number of at least 0" if zero else "positive number"
         raise ValueError(
-            f"`{name}` must be a {'number of at least 0' if zero else 'positive number'}"
-            f". Received: {name}={value!r}"
+            f"`{name}` must be a {wanted}. Received: {name}={value!r}"
         )
