@@ -31,6 +31,12 @@ in `results/`; do not edit.
 
 {progress}
 
+Training sets: {videos}. Steps of a stage: {steps}; of {images} images, {clips}
+clips of 16 frames or {long_videos} long videos each. Video towers have
+{num_layers} layers, so that "the last layers" are {last_layers} here. Runs from
+`scratch` start from random weights, since patches of another size have no use
+for a kernel that was trained with 16x16, and take the steps of both stages.
+
 Scores are Recall@1 of finding a held-out video by its caption, in percent;
 `±` is the sample standard deviation over the seeds. Runs of one finding have
 the same data and steps, and those of one seed start from the same weights
@@ -76,6 +82,13 @@ def write_report(folder, scale):
     parts = [
         _INTRO.format(
             progress=progress.strip(),
+            videos=_listed(scale.videos),
+            steps=_listed(scale.steps),
+            images=scale.images,
+            clips=scale.clips,
+            long_videos=scale.long_videos,
+            num_layers=scale.num_layers,
+            last_layers=runs.LAST_LAYERS,
             held_out=scale.held_out,
             sampling=100 * (0.25 / scale.held_out) ** 0.5,
         ).replace("\n\n\n\n", "\n\n")
@@ -93,6 +106,10 @@ def write_report(folder, scale):
     path = folder / "README.md"
     write_atomically(path, "".join(parts))
     return path
+
+
+def _listed(numbers):
+    return ", ".join(f"{n} {name}" for name, n in numbers.items())
 
 
 def _oracles(results):

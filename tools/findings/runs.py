@@ -83,6 +83,21 @@ SCALES = {
         long_videos=32,
         num_layers=NUM_LAYERS,
     ),
+    # For two CPU cores.
+    "small": Scale(
+        videos={
+            "image": 8000,
+            "spatial": 3000,
+            "temporal": 3000,
+            "long": 500,
+        },
+        held_out=200,
+        steps={"image": 800, "short": 600, "scratch": 1000, "long": 200},
+        images=128,
+        clips=32,
+        long_videos=16,
+        num_layers=NUM_LAYERS,
+    ),
     # Shows that all of it runs; its numbers mean nothing.
     "smoke": Scale(
         videos={"image": 16, "spatial": 8, "temporal": 8, "long": 8},
