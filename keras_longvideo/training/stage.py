@@ -215,6 +215,20 @@ class Stage:
                     f"`{name}` must be in [0, 1). Received: {name}={rate!r}"
                 )
 
+        if self.auxiliary and self.microbatch_size is not None:
+            raise ValueError(
+                "`microbatch_size` must be None with auxiliary losses. "
+                f"Received: microbatch_size={self.microbatch_size} with "
+                f"{self.auxiliary}"
+            )
+
+    @property
+    def auxiliary(self):
+        """The weights of the auxiliary losses that there are, by name."""
+        names = ("masked_language_modeling", "captioning")
+        weights = {name: getattr(self, name) for name in names}
+        return {name: weight for name, weight in weights.items() if weight}
+
     @property
     def interval(self):
         """Steps between looks at the run, so that all that is due falls on one.
