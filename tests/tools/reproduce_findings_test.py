@@ -7,6 +7,7 @@ import sys
 import threading
 
 import pytest
+from absl import app
 from absl.testing import flagsaver
 from findings import claims
 from findings import folders as folders_lib
@@ -508,6 +509,16 @@ def test_failed_runs_are_shown_with_their_last_lines(
     ]
     # What did not begin has no log.
     assert "it did not begin: what it starts from failed" in "\n".join(lines)
+
+
+def test_small_results_do_not_take_the_place_of_full_ones(tool):
+    with (
+        flagsaver.flagsaver(report="docs/findings"),
+        pytest.raises(app.UsageError, match="--report of its own"),
+    ):
+        tool.main([])
+    with pytest.raises(app.UsageError, match=r"Received: \['z'\]"):
+        tool.choose(["a", "z"], [0], None)
 
 
 @pytest.mark.slow

@@ -29,6 +29,7 @@ def recipe(run, scale):
         "ratios": runs.RATIOS,
         "weight_decay": runs.WEIGHT_DECAY,
         "warmup_share": runs.WARMUP_SHARE,
+        "sequence_length": runs.SEQUENCE_LENGTH,
         "scale": dataclasses.asdict(scale),
     }
     return json.loads(json.dumps(made))

@@ -110,7 +110,14 @@ SCALES = {
     ),
 }
 
-LEARNING_RATES = {"image": 1e-3, "short": 1e-3, "scratch": 1e-3, "long": 5e-4}
+LEARNING_RATES = {
+    "image": 1.5e-3,
+    "short": 1.5e-3,
+    "scratch": 1.5e-3,
+    "long": 1e-3,
+}
+# Tokens of a caption.
+SEQUENCE_LENGTH = 24
 WEIGHT_DECAY = 0.01
 WARMUP_SHARE = 0.1
 

@@ -63,6 +63,7 @@ def make_stage(run, seed, folders):
         backbone=backbone,
         adapt=run.adapt,
         vocabulary=vocabulary,
+        sequence_length=runs.SEQUENCE_LENGTH,
         # A last batch that is not full would be compiled for as well.
         evaluation_batch_size=math.gcd(
             scale.held_out, 20 if run.num_frames > runs.SHORT_FRAMES else 50
