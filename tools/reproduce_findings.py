@@ -8,15 +8,16 @@ by side share one GPU:
 On CPUs, in pieces of two hours, the most important runs first; each call goes
 on where the last one stopped:
 
-    python tools/reproduce_findings.py --findings=a,d --seeds=0 --workers=1 \
-        --time_limit=7200
+    python tools/reproduce_findings.py --scale=small --seeds=0 --workers=1 \
+        --report=findings_output/small --time_limit=7200
 
-All that is needed again to go on lies in `--output`. Results go to
+All that is needed to go on lies in `--findings_output`. Results go to
 `--report`/results, a small file a run; at the end, and with `--workers=0` at
-once, `README.md` and plots are written beside them of all there is.
+once, `README.md` and plots are written beside them of all there is, and of
+`notes.md`, if there is one.
 
-`--scale=smoke` is for trying it out: two steps a run, whose numbers mean
-nothing. Give it a `--report` of its own.
+`--scale=small` has an eighth of the work or less; `--scale=smoke` is for trying
+it out, two steps a run, whose numbers mean nothing.
 """
 
 import os
@@ -24,7 +25,10 @@ import os
 # Keras takes its backend from here: "jax", "tensorflow" or "torch".
 os.environ.setdefault("KERAS_BACKEND", "jax")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# Several processes share a GPU: each takes what it needs.
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
+import collections
 import pathlib
 import sys
 import time
@@ -139,8 +143,6 @@ def train_all(chosen, folders, num_workers, time_limit):
 def environment():
     """The environment of the processes that train."""
     return {
-        # Several share a GPU: each takes what it needs.
-        "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
         # Programs are the same for all seeds, and for a run that goes on.
         "JAX_COMPILATION_CACHE_DIR": str(
             pathlib.Path(_OUTPUT.value).absolute() / "compiled"
@@ -160,15 +162,19 @@ def tail(path):
 
 def main(_):
     began = time.monotonic()
+    if _SCALE.value != "full" and _REPORT.value == _REPORT.default:
+        raise app.UsageError(
+            "Results of another --scale take the place of those that are "
+            f"there. Pass a --report of its own. Received: {_SCALE.value}"
+        )
     folders = folders_lib.Folders(
         _OUTPUT.value, _REPORT.value, runs.SCALES[_SCALE.value]
     )
-    command = " ".join(["python", *sys.argv]).removesuffix(" --serve")
     if _SERVE.value:
 
         def do(job):
             name, seed = job.split(":")
-            training_job.train(runs.RUNS[name], int(seed), folders, command)
+            training_job.train(runs.RUNS[name], int(seed), folders)
 
         processes.serve(do)
         return
@@ -180,13 +186,11 @@ def main(_):
         if left is not None:
             left = max(left - (time.monotonic() - began), 0.0)
         ends = train_all(chosen, folders, _WORKERS.value, left)
-    path = report.write_report(
-        folders.findings, folders.scale, "python tools/reproduce_findings.py"
-    )
-    for how in (scheduling.DONE, scheduling.FAILED):
-        print(f"{how}: {sum(end == how for end in ends.values())}")
+    path = report.write_report(folders.findings, folders.scale)
+    for how, count in collections.Counter(ends.values()).items():
+        print(f"{how}: {count}")
     unfinished = len(choose(runs.FINDINGS, runs.SEEDS, folders))
-    print(f"still to be done for all findings: {unfinished}\nWrote {path}")
+    print(f"Runs to be done for the whole table: {unfinished}\nWrote {path}")
     if scheduling.FAILED in ends.values():
         sys.exit(1)
 

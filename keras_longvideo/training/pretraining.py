@@ -1,6 +1,7 @@
 """Runs a stage of pre-training."""
 
 import json
+import os
 import pathlib
 import warnings
 
@@ -18,6 +19,7 @@ from keras_longvideo.training.sources import check_paths
 from keras_longvideo.training.sources import held_out_clips
 from keras_longvideo.training.sources import training_batches
 from keras_longvideo.training.starting import make_retriever
+from keras_longvideo.training.video_text_pretrainer import VideoTextPretrainer
 
 
 def pretrain(stage, output, progress=True):
@@ -35,11 +37,12 @@ def pretrain(stage, output, progress=True):
         output: path of the run's folder, made where it is not there:
 
             - `stage.json`: what was asked for
-            - `log.csv`, and the same for TensorBoard: mean `loss` since the
-              row before, `temperature`, `gradient_norm` before clipping and
-              `learning_rate` of the row's step, `examples_per_second` (of
-              training alone), `seconds` since the start, and Recall and median
-              rank on each held-out set where they were measured
+            - `log.csv`, and the same for TensorBoard: `loss`, the mean since
+              the row before, and of auxiliary losses each apart; of the row's
+              step `temperature`, `gradient_norm` before clipping and
+              `learning_rate`; `examples_per_second`, of training alone;
+              `seconds` since the start; and Recall and median rank on each
+              held-out set where they were measured
             - `checkpoints/`: the last two, with all that a run needs
             - `preset/`: the `VideoTextRetriever`, with its preprocessor
             - `curves.png`, where matplotlib is installed
@@ -90,15 +93,10 @@ def pretrain(stage, output, progress=True):
 
     keras.utils.set_random_seed(stage.seed)
     retriever = make_retriever(stage, output / "vocabulary.txt")
-    model = retriever
-    model.compile(
-        make_optimizer(stage, model),
-        microbatch_size=stage.microbatch_size,
-        run_eagerly=_needs_eager_steps(stage),
-    )
+    model = _compiled(stage, retriever)
     checkpoints = Checkpoints(output / "checkpoints", model)
     step, seconds = checkpoints.restore()
-    log = RunLog(output, log_columns(stage, []), step)
+    log = RunLog(output, log_columns(stage), step)
     if step < stage.steps:
         recorder = Recorder(
             stage,
@@ -143,10 +141,20 @@ def _claim(output, stage):
         )
 
 
-def _needs_eager_steps(stage):
+def _compiled(stage, retriever):
+    """The model to fit: the retriever, or one around it."""
+    arguments = {}
     # TensorFlow traces one program for all batches, see `mix_datasets`.
     shapes = {(s.batch_size, s.num_frames) for s in stage.train}
-    return keras.backend.backend() == "tensorflow" and len(shapes) > 1
+    if keras.backend.backend() == "tensorflow" and len(shapes) > 1:
+        arguments["run_eagerly"] = True
+    model = retriever
+    if stage.auxiliary:
+        model = VideoTextPretrainer(retriever, **stage.auxiliary)
+    elif stage.microbatch_size is not None:
+        arguments["microbatch_size"] = stage.microbatch_size
+    model.compile(make_optimizer(stage, model), **arguments)
+    return model
 
 
 def _held_out(stage, retriever):
@@ -162,7 +170,13 @@ def _fit(stage, retriever, model, recorder, step):
     image_size = retriever.preprocessor.video_converter.image_size
     remaining = stage.steps - step
     batches = training_batches(stage, image_size, step).take(remaining)
+    if model is not retriever:
+        # A retriever does it itself.
+        batches = batches.map(retriever.preprocessor, os.cpu_count())
+        batches = batches.prefetch(2)
     with warnings.catch_warnings():
+        # From videos the path of images learns nothing, and the other way.
+        warnings.filterwarnings("ignore", "Gradients do not exist")
         # The last epoch may be shorter than the others.
         warnings.filterwarnings("ignore", "Your input ran out of data")
         model.fit(
@@ -170,5 +184,6 @@ def _fit(stage, retriever, model, recorder, step):
             epochs=-(-remaining // stage.interval),
             steps_per_epoch=min(stage.interval, remaining),
             callbacks=[recorder],
+            shuffle=False,
             verbose=0,
         )

@@ -19,17 +19,20 @@ _METRICS = tuple(
 )
 
 
-def log_columns(stage, losses):
+def log_columns(stage):
     """The columns of a run's log.
 
     Args:
         stage: `Stage`.
-        losses: list of strings. Names of the parts of the loss, if any.
 
     Returns:
         A list of strings.
     """
-    columns = ["step", "seconds", "loss", *losses, "temperature"]
+    columns = ["step", "seconds", "loss"]
+    if stage.auxiliary:
+        columns += ["contrastive_loss"]
+        columns += [f"{name}_loss" for name in stage.auxiliary]
+    columns += ["temperature"]
     columns += ["gradient_norm", "learning_rate", "examples_per_second"]
     return columns + [f"{n}/{m}" for n in stage.held_out for m in _METRICS]
 
@@ -85,7 +88,7 @@ class Recorder(keras.callbacks.Callback):
         self._check(int(optimizer.first_bad_step), logs["loss"], gradient_norm)
         steps_per_second = (self.step - before) / duration
         row = {
-            **logs,
+            **_losses(self.stage, logs),
             "step": self.step,
             "temperature": math.exp(-float(self.retriever.log_logit_scale)),
             "gradient_norm": gradient_norm,
@@ -144,6 +147,14 @@ class Recorder(keras.callbacks.Callback):
                 )
                 found.update({f"{name}/{m}": metrics[m] for m in _METRICS})
         return found
+
+
+def _losses(stage, logs):
+    """The mean losses of an epoch, the contrastive one apart."""
+    if not stage.auxiliary:
+        return {"loss": logs["loss"]}
+    rest = sum(w * logs[f"{name}_loss"] for name, w in stage.auxiliary.items())
+    return {**logs, "contrastive_loss": logs["loss"] - rest}
 
 
 @contextlib.contextmanager

@@ -25,8 +25,9 @@ class Source:
         group_size: int. So many consecutive videos stay together in a batch:
             2 where each video is followed by its hard negative. Defaults to
             `1`.
-        cache: bool. Whether decoded clips are kept in memory. Defaults to
-            `False`.
+        cache: bool, whether decoded clips are kept in memory; or string, the
+            path of a folder of a manifest's decoded clips that runs share, see
+            `keras_longvideo.data.video_text_dataset`. Defaults to `False`.
 
     Raises:
         ValueError: if an argument is out of range.
@@ -47,7 +48,7 @@ class Source:
     fps: float | None = None
     ratio: float = 1.0
     group_size: int = 1
-    cache: bool = False
+    cache: bool | str = False
 
     def __post_init__(self):
         # A contrastive loss over one pair has nothing to tell apart.
@@ -213,6 +214,20 @@ class Stage:
                 raise ValueError(
                     f"`{name}` must be in [0, 1). Received: {name}={rate!r}"
                 )
+
+        if self.auxiliary and self.microbatch_size is not None:
+            raise ValueError(
+                "`microbatch_size` must be None with auxiliary losses. "
+                f"Received: microbatch_size={self.microbatch_size} with "
+                f"{self.auxiliary}"
+            )
+
+    @property
+    def auxiliary(self):
+        """The weights of the auxiliary losses that there are, by name."""
+        names = ("masked_language_modeling", "captioning")
+        weights = {name: getattr(self, name) for name in names}
+        return {name: weight for name, weight in weights.items() if weight}
 
     @property
     def interval(self):

@@ -215,10 +215,14 @@ def _draw_tokens(results):
             {"color": COLORS["other"], "marker": "^", "linestyle": ""},
         ),
     }
+    # Labels of a series lie to one side of its points.
+    sides = ((5, 4, "left"), (5, -10, "left"), (-5, 4, "right"))
     figure, axes = _panels(len(metrics))
     is_drawn = False
     for axis, metric in zip(axes, metrics, strict=True):
-        for name, (labels, style) in series.items():
+        for (name, (labels, style)), (x, y, align) in zip(
+            series.items(), sides, strict=True
+        ):
             points = [
                 (runs.tokens(runs.RUNS[run]), *point, label)
                 for run, label in labels.items()
@@ -235,7 +239,8 @@ def _draw_tokens(results):
                 axis.annotate(
                     text,
                     (count, mean),
-                    xytext=(5, -10),
+                    xytext=(x, y),
+                    ha=align,
                     textcoords="offset points",
                     fontsize=7,
                     color=style["color"],

@@ -61,12 +61,9 @@ class ProcessWorker:
             self.is_stopped = True
             process = self.process
         if process is not None:
-            process.terminate()
-            try:
-                process.wait(timeout=5)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            # What it does may be cut off at any moment.
+            process.kill()
+            process.wait()
 
 
 def serve(do):

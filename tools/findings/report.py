@@ -31,6 +31,12 @@ in `results/`; do not edit.
 
 {progress}
 
+Training sets: {videos}. Steps of a stage: {steps}; of {images} images, {clips}
+clips of 16 frames or {long_videos} long videos each. Video towers have
+{num_layers} layers, so that "the last layers" are {last_layers} here. Runs from
+`scratch` start from random weights, since patches of another size have no use
+for a kernel that was trained with 16x16, and take the steps of both stages.
+
 Scores are Recall@1 of finding a held-out video by its caption, in percent;
 `±` is the sample standard deviation over the seeds. Runs of one finding have
 the same data and steps, and those of one seed start from the same weights
@@ -52,13 +58,12 @@ two seeds.
 """
 
 
-def write_report(folder, scale, command):
+def write_report(folder, scale):
     """Writes `README.md` and the plots beside the results.
 
     Args:
         folder: path with the result files in `results/`.
         scale: `runs.Scale`. Results of other recipes are left out.
-        command: string. What makes the results.
 
     Returns:
         The path of the table.
@@ -77,6 +82,13 @@ def write_report(folder, scale, command):
     parts = [
         _INTRO.format(
             progress=progress.strip(),
+            videos=_listed(scale.videos),
+            steps=_listed(scale.steps),
+            images=scale.images,
+            clips=scale.clips,
+            long_videos=scale.long_videos,
+            num_layers=scale.num_layers,
+            last_layers=runs.LAST_LAYERS,
             held_out=scale.held_out,
             sampling=100 * (0.25 / scale.held_out) ** 0.5,
         ).replace("\n\n\n\n", "\n\n")
@@ -87,12 +99,47 @@ def write_report(folder, scale, command):
     notes = folder / "notes.md"
     if notes.exists():
         parts.append(f"\n{notes.read_text(encoding='utf-8').strip()}\n")
+    parts.append(_oracles(results))
     parts.append("\n## All runs\n")
     parts += [_section(finding, results) for finding in runs.FINDINGS]
-    parts.append(_how(results, command))
+    parts.append(_how(results))
     path = folder / "README.md"
     write_atomically(path, "".join(parts))
     return path
+
+
+def _listed(numbers):
+    return ", ".join(f"{n} {name}" for name, n in numbers.items())
+
+
+def _oracles(results):
+    """What there is to reach, as far as results tell."""
+    seen = {
+        split: oracles
+        for several in results.values()
+        for result in several
+        for split, oracles in result["oracles"].items()
+    }
+    lines = [
+        "\n## What ideal observers reach\n\n"
+        "Recall@1 on the very same held-out videos of one who sees a single "
+        "frame of each, one who sees all frames in no order, and one who sees "
+        "16 frames, evenly spaced and in order.\n\n"
+        "| set | a single frame | shuffled frames | sixteen frames |\n"
+        "|---|---|---|---|\n"
+    ]
+    for split in runs.SPLITS:
+        if split in seen:
+            cells = [
+                f"{100 * seen[split][name]:.1f}"
+                for name in (
+                    "single_frame",
+                    "shuffled_frames",
+                    "sixteen_frames",
+                )
+            ]
+            lines.append(f"| *{split}* | {' | '.join(cells)} |\n")
+    return "".join(lines) if seen else ""
 
 
 def _row(claim, results):
@@ -147,13 +194,13 @@ def _mean_and_spread(scores):
     return f"{mean} ± {statistics.stdev(scores):.1f}"
 
 
-def _how(results, command):
+def _how(results):
     devices = sorted(
         {result["device"] for several in results.values() for result in several}
     )
     return (
         "\n## How\n\n"
-        f"```sh\n{command}\n```\n\n"
+        "```sh\npython tools/reproduce_findings.py\n```\n\n"
         f"Trained on: {', '.join(devices) or 'nothing yet'}. Seconds are those "
         "of a run beside others on the same machine. What each run is made of "
         "stands in `tools/findings/runs.py`, and in each result file.\n"

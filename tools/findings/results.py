@@ -15,17 +15,22 @@ def recipe(run, scale):
         scale: `runs.Scale`.
 
     Returns:
-        A dict, with that of the run it starts from in it.
+        A dict.
     """
-    start = None if run.start is None else recipe(runs.RUNS[run.start], scale)
+    chain = [run]
+    while chain[-1].start is not None:
+        chain.append(runs.RUNS[chain[-1].start])
     made = {
-        **dataclasses.asdict(run),
-        "start": start,
-        "scale": dataclasses.asdict(scale),
+        # With those that it starts from.
+        "runs": [dataclasses.asdict(r) for r in chain],
+        "learning_rates": {
+            r.stage: runs.LEARNING_RATES[r.stage] for r in chain
+        },
         "ratios": runs.RATIOS,
-        "learning_rate": runs.LEARNING_RATES[run.stage],
         "weight_decay": runs.WEIGHT_DECAY,
         "warmup_share": runs.WARMUP_SHARE,
+        "sequence_length": runs.SEQUENCE_LENGTH,
+        "scale": dataclasses.asdict(scale),
     }
     return json.loads(json.dumps(made))
 

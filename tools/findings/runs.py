@@ -56,6 +56,7 @@ class Scale:
         images: int. Images in a batch.
         clips: int. Clips of 16 frames in a batch.
         long_videos: int. Long videos in a batch.
+        num_layers: int. Layers of the video towers.
     """
 
     videos: dict
@@ -64,6 +65,7 @@ class Scale:
     images: int
     clips: int
     long_videos: int
+    num_layers: int
 
 
 SCALES = {
@@ -79,6 +81,22 @@ SCALES = {
         images=256,
         clips=64,
         long_videos=32,
+        num_layers=NUM_LAYERS,
+    ),
+    # For two CPU cores.
+    "small": Scale(
+        videos={
+            "image": 8000,
+            "spatial": 3000,
+            "temporal": 3000,
+            "long": 500,
+        },
+        held_out=200,
+        steps={"image": 800, "short": 600, "scratch": 1000, "long": 200},
+        images=128,
+        clips=32,
+        long_videos=16,
+        num_layers=NUM_LAYERS,
     ),
     # Shows that all of it runs; its numbers mean nothing.
     "smoke": Scale(
@@ -88,10 +106,18 @@ SCALES = {
         images=4,
         clips=4,
         long_videos=4,
+        num_layers=LAST_LAYERS,
     ),
 }
 
-LEARNING_RATES = {"image": 1e-3, "short": 1e-3, "scratch": 1e-3, "long": 5e-4}
+LEARNING_RATES = {
+    "image": 1.5e-3,
+    "short": 1.5e-3,
+    "scratch": 1.5e-3,
+    "long": 1e-3,
+}
+# Tokens of a caption.
+SEQUENCE_LENGTH = 24
 WEIGHT_DECAY = 0.01
 WARMUP_SHARE = 0.1
 

@@ -1,6 +1,7 @@
 """Trains one run with one seed, and writes its result file."""
 
 import json
+import math
 import os
 import platform
 
@@ -41,10 +42,12 @@ def make_stage(run, seed, folders):
         for split in run.sources
     )
     steps = scale.steps[run.stage]
+    backbone, vocabulary = run.backbone, None
     if run.start is None:
         preset, vocabulary = ARCHITECTURES[run.stage], str(folders.vocabulary)
+        backbone = {**backbone, "num_layers": scale.num_layers}
     else:
-        preset, vocabulary = str(folders.preset(run.start, seed)), None
+        preset = str(folders.preset(run.start, seed))
     tenth = max(steps // 10, 1)
     return Stage(
         preset,
@@ -57,26 +60,30 @@ def make_stage(run, seed, folders):
         learning_rate=runs.LEARNING_RATES[run.stage],
         warmup_steps=int(runs.WARMUP_SHARE * steps),
         weight_decay=runs.WEIGHT_DECAY,
-        backbone=run.backbone,
+        backbone=backbone,
         adapt=run.adapt,
         vocabulary=vocabulary,
+        sequence_length=runs.SEQUENCE_LENGTH,
+        # A last batch that is not full would be compiled for as well.
+        evaluation_batch_size=math.gcd(
+            scale.held_out, 20 if run.num_frames > runs.SHORT_FRAMES else 50
+        ),
         log_every=tenth,
         # Nothing is chosen by scores on the way.
-        evaluate_every=10 * tenth,
+        evaluate_every=steps,
         checkpoint_every=2 * tenth,
         seed=seed,
         **run.losses,
     )
 
 
-def train(run, seed, folders, command):
+def train(run, seed, folders):
     """Trains a run, or goes on with it, and writes its result file.
 
     Args:
         run: `runs.Run`.
         seed: int.
         folders: `folders.Folders`.
-        command: string. What the result file says that it was made with.
     """
     import keras
 
@@ -96,13 +103,33 @@ def train(run, seed, folders, command):
         "steps": stage.steps,
         "seconds": round(scores["seconds"], 1),
         "device": device_name(),
-        "command": command,
+        "command": _command(run, seed, folders.scale),
+        # What ideal observers reach on the very same videos.
+        "oracles": {
+            split: _oracles(folders.set_of(split, is_held_out=True))
+            for split in stage.held_out
+        },
         "recipe": results.recipe(run, folders.scale),
     }
     folders.results.mkdir(parents=True, exist_ok=True)
     write_atomically(
         folders.result(run.name, seed), json.dumps(made, indent=1) + "\n"
     )
+
+
+def _command(run, seed, scale):
+    """A command that does this run again, among few others."""
+    finding = next(f for f in runs.FINDINGS if run in runs.RUNS_OF[f])
+    name = next(name for name, x in runs.SCALES.items() if x == scale)
+    return (
+        f"python tools/reproduce_findings.py --scale={name} "
+        f"--findings={finding} --seeds={seed}"
+    )
+
+
+def _oracles(folder):
+    card = json.loads((folder / "card.json").read_text("utf-8"))
+    return card["oracles"]
 
 
 def device_name():

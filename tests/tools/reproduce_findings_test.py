@@ -1,0 +1,550 @@
+"""The runs, the queue, the verdicts and the table of the findings."""
+
+import json
+import math
+import pathlib
+import sys
+import threading
+
+import pytest
+from absl import app
+from absl.testing import flagsaver
+from findings import claims
+from findings import folders as folders_lib
+from findings import plots
+from findings import processes
+from findings import report
+from findings import results
+from findings import runs
+from findings import scheduling
+from findings import training_job
+
+import keras_longvideo
+from keras_longvideo import data
+
+pytestmark = pytest.mark.backend_free
+
+SMOKE = runs.SCALES["smoke"]
+
+
+# The list of runs.
+
+
+def test_every_run_starts_from_one_that_comes_before_it():
+    seen = set()
+    for run in runs.RUNS.values():
+        assert run.start is None or run.start in seen
+        seen.add(run.name)
+    assert set(runs.RUNS_OF) == set(runs.FINDINGS) == set("abcdefg")
+
+
+def test_runs_of_one_name_are_one_run():
+    for several in runs.RUNS_OF.values():
+        for run in several:
+            assert runs.RUNS[run.name] == run
+    # And no two names have one recipe.
+    recipes = [
+        json.dumps({**results.recipe(run, SMOKE)["runs"][0], "name": None})
+        for run in runs.RUNS.values()
+    ]
+    assert len(set(recipes)) == len(recipes)
+
+
+@pytest.mark.parametrize("finding", runs.FINDINGS)
+def test_a_finding_has_the_runs_of_its_claims(finding):
+    names = {run.name for run in runs.RUNS_OF[finding]}
+    of_claims = [c.terms for c in claims.CLAIMS if c.finding == finding]
+    assert of_claims
+    for terms in of_claims:
+        assert set(terms) <= names
+
+
+def test_runs_of_a_claim_take_as_many_steps_at_the_same_rate():
+    for claim in claims.CLAIMS:
+        assert len({runs.RUNS[name].stage for name in claim.terms}) == 1
+
+
+def test_tokens_of_what_is_compared_at_equal_tokens():
+    count = {name: runs.tokens(run) for name, run in runs.RUNS.items()}
+    # 8 x 4 x 4 tubelets of 2 x 16 x 16 in 16 frames of 64 x 64.
+    assert count["short_joint"] == count["scratch_joint"] == 128
+    assert count["short_frame"] == 256 and count["image"] == 16
+    assert count["scratch_4x16x16"] == count["scratch_joint_mask50"] == 64
+    assert count["scratch_2x32x32"] == count["scratch_joint_mask75"] == 32
+    assert count["scratch_4x32x32"] == count["scratch_joint_mask87_5"] == 16
+    # Four tubes, four, four and sixteen; and with twice as many of two kinds.
+    assert count["scratch_tubevit"] == 28
+    assert count["scratch_tubes_16_frames"] == 36
+    # A tenth of 16 places is 2, in each of 8 times or 16 frames.
+    assert count["short_factorized_mask90"] == 16
+    assert count["short_frame_mask90"] == 32
+    assert count["long_joint"] == 128 * 16 / 4
+
+
+@pytest.mark.parametrize("name", runs.RUNS)
+def test_every_run_is_a_stage(name, tmp_path):
+    run = runs.RUNS[name]
+    for scale in runs.SCALES.values():
+        folders = folders_lib.Folders(tmp_path, tmp_path / "report", scale)
+        stage = training_job.make_stage(run, 1, folders)
+        assert stage.seed == 1 and stage.steps == scale.steps[run.stage]
+        assert stage.steps % stage.interval == 0
+        assert stage.evaluate_every <= stage.steps
+        assert scale.held_out % stage.evaluation_batch_size == 0
+        if run.start is None:
+            assert stage.preset in keras_longvideo.list_presets()
+            assert stage.vocabulary is not None
+        else:
+            assert stage.preset == str(folders.preset(run.start, 1))
+        json.loads(stage.to_json())
+
+
+def test_another_recipe_lies_in_another_folder(tmp_path, monkeypatch):
+    full, smoke = (
+        folders_lib.Folders(tmp_path, tmp_path, runs.SCALES[name])
+        for name in ("full", "smoke")
+    )
+    assert full.run("image", 0) != smoke.run("image", 0)
+    assert full.set_of("image") != smoke.set_of("image")
+    before = full.run("short_joint", 0), full.run("long_joint", 0)
+    rates = {**runs.LEARNING_RATES, "short": 0.5}
+    monkeypatch.setattr(runs, "LEARNING_RATES", rates)
+    # With it all that starts from it, and nothing else.
+    assert full.run("short_joint", 0) != before[0]
+    assert full.run("long_joint", 0) != before[1]
+    image = full.run("image", 0)
+    monkeypatch.undo()
+    assert full.run("image", 0) == image
+
+
+# The queue.
+
+
+class FakeWorkers:
+    """Workers that note what is done, and fail as they are told to."""
+
+    def __init__(self, fails=(), blocks=()):
+        self.fails, self.blocks = fails, blocks
+        self.done, self.at_once, self.at_work = [], 0, 0
+        self.lock = threading.Lock()
+        self.stopped = threading.Event()
+
+    def __call__(self):
+        return self
+
+    def do(self, job):
+        with self.lock:
+            self.at_work += 1
+            self.at_once = max(self.at_once, self.at_work)
+        if job in self.blocks:
+            self.stopped.wait(30)
+        with self.lock:
+            self.at_work -= 1
+            self.done.append(job)
+        if job in self.fails:
+            raise RuntimeError(f"{job} fails")
+        return job not in self.blocks
+
+    def stop(self):
+        self.stopped.set()
+
+
+def test_jobs_are_done_in_order_and_after_what_they_start_from():
+    workers = FakeWorkers()
+    ended = []
+    ends = scheduling.run_all(
+        ["long", "image", "short", "other"],
+        {"long": "short", "short": "image", "other": "elsewhere"},
+        workers,
+        num_workers=1,
+        on_end=lambda *end: ended.append(end),
+    )
+    # "long" is the most important one, and can begin as the third.
+    assert workers.done == ["image", "short", "long", "other"]
+    assert ended == [(job, "done") for job in workers.done]
+    assert ends == dict.fromkeys(("long", "image", "short", "other"), "done")
+
+
+def test_jobs_are_done_side_by_side():
+    workers = FakeWorkers(blocks=("a", "b"))
+    threading.Timer(0.5, workers.stop).start()
+    scheduling.run_all(["a", "b", "c"], {"c": "a"}, workers, num_workers=3)
+    # "c" waits, and fails as "a" does.
+    assert workers.at_once == 2 and sorted(workers.done) == ["a", "b"]
+
+
+def test_a_failure_takes_only_its_own_with_it(capsys):
+    workers = FakeWorkers(fails=("image",))
+    ends = scheduling.run_all(
+        ["image", "short", "long", "scratch"],
+        {"short": "image", "long": "short"},
+        workers,
+        num_workers=2,
+    )
+    assert ends == {
+        "image": "failed",
+        "short": "failed",
+        "long": "failed",
+        "scratch": "done",
+    }
+    assert sorted(workers.done) == ["image", "scratch"]
+    assert "image fails" in capsys.readouterr().err
+
+
+def test_the_time_limit_stops_what_is_at_work():
+    workers = FakeWorkers(blocks=("short",))
+    ends = scheduling.run_all(
+        ["image", "short", "long"],
+        {"short": "image", "long": "short"},
+        workers,
+        num_workers=2,
+        time_limit=0.5,
+    )
+    assert ends == {"image": "done", "short": "stopped", "long": "left"}
+
+
+SERVER = """
+import os, sys
+from findings import processes
+
+def do(job):
+    print(job, "in", os.getpid(), flush=True)
+    os.system(f"echo {job} from another program")
+    if job == "raises":
+        raise ValueError("it went wrong")
+    if job == "dies":
+        os._exit(7)
+    if job == "hangs":
+        import time
+        time.sleep(60)
+
+processes.serve(do)
+"""
+
+
+@pytest.fixture
+def worker(tmp_path, monkeypatch):
+    tools = pathlib.Path(report.__file__).parents[1]
+    root = tools.parent
+    monkeypatch.setenv("PYTHONPATH", f"{tools}:{root}")
+    worker = processes.ProcessWorker(
+        [sys.executable, "-c", SERVER], lambda job: tmp_path / f"{job}.log"
+    )
+    yield worker
+    worker.stop()
+
+
+def test_a_process_does_many_jobs_and_is_replaced_when_it_dies(
+    worker, tmp_path
+):
+    def log(job):
+        return (tmp_path / f"{job}.log").read_text().splitlines()
+
+    assert worker.do("first") and worker.do("second")
+    assert not worker.do("raises")
+    assert not worker.do("dies")
+    assert worker.do("third")
+    pids = {
+        job: log(job)[0].split()[-1]
+        for job in ("first", "second", "raises", "dies", "third")
+    }
+    assert len({pids[job] for job in pids if job != "third"}) == 1
+    assert pids["third"] != pids["dies"]
+    assert log("first")[1:] == ["first from another program"]
+    assert log("raises")[-1] == "ValueError: it went wrong"
+    assert log("dies")[-1] == "The process died with exit code 7."
+
+
+def test_a_process_is_stopped_at_work(worker):
+    threading.Timer(1.0, worker.stop).start()
+    assert not worker.do("hangs")
+    assert not worker.do("another")
+
+
+# Verdicts.
+
+
+def result(run, seed, **scores):
+    """A result, of Recall@1 in percent."""
+    return {
+        "run": run,
+        "seed": seed,
+        "metrics": {
+            f"{name}/text_to_video/recall@1": score / 100
+            for name, score in scores.items()
+        },
+        "steps": 10,
+        "seconds": 3.0,
+        "device": "an abacus",
+        "oracles": {
+            name: {
+                "single_frame": 0.5,
+                "shuffled_frames": 0.6,
+                "sixteen_frames": 0.7,
+            }
+            for name in scores
+        },
+        "recipe": results.recipe(runs.RUNS[run], SMOKE),
+    }
+
+
+def seeds_of(run, metric, scores):
+    return [result(run, i, **{metric: score}) for i, score in enumerate(scores)]
+
+
+A, B = "short_joint", "short_frame"
+
+
+def judge(a, b, metric="temporal", **bounds):
+    claim = claims.Claim("a", "", "", metric, {A: 1, B: -1}, **bounds)
+    found = {A: seeds_of(A, metric, a), B: seeds_of(B, metric, b)}
+    return claims.judge(claim, found)
+
+
+# Of 50, 52, 54 the variance is 4, of 20, 20, 20 it is 0: the difference of 32
+# has a standard error of sqrt(4 / 3), and twice that is 2.31.
+@pytest.mark.parametrize(
+    ("bounds", "holds"),
+    [
+        ({"least": 20.0}, "yes"),
+        ({"least": 29.6}, "yes"),
+        ({"least": 29.8}, "rather yes"),
+        ({"least": 32.1}, "rather no"),
+        ({"least": 34.4}, "no"),
+        ({"least": 29.0, "most": 34.0}, "rather yes"),
+        ({"least": 29.0, "most": 35.0}, "yes"),
+        ({"most": 29.6}, "no"),
+    ],
+)
+def test_a_verdict_is_decided_by_mean_and_spread(bounds, holds):
+    verdict = judge([50, 52, 54], [20, 20, 20], **bounds)
+    assert verdict.value == pytest.approx(32)
+    assert verdict.error == pytest.approx(math.sqrt(4 / 3))
+    assert (verdict.num_seeds, verdict.holds) == (3, holds)
+
+
+def test_a_verdict_needs_two_seeds_of_each_run():
+    verdict = judge([50, 52, 54], [20], least=0.0)
+    assert verdict.value == pytest.approx(32)
+    assert (verdict.error, verdict.num_seeds) == (None, 1)
+    assert verdict.holds == "open"
+    assert judge([50, 52], [], least=0.0) == claims.Verdict(
+        None, None, 0, "open"
+    )
+    assert judge([50, 52], [20, 20], least=0.0).holds == "yes"
+
+
+def test_a_claim_may_compare_differences():
+    runs_ = ("short_joint_mask75", "short_joint")
+    others = ("short_frame_mask75", "short_frame")
+    claim = next(c for c in claims.CLAIMS if set(c.terms) == {*runs_, *others})
+    scores = {
+        "short_joint_mask75": [(69, 49), (71, 51)],
+        "short_joint": [(70, 50), (72, 52)],
+        "short_frame_mask75": [(50, 20), (50, 20)],
+        "short_frame": [(60, 30), (60, 30)],
+    }
+    found = {
+        run: [
+            result(run, seed, spatial=spatial, temporal=temporal)
+            for seed, (spatial, temporal) in enumerate(several)
+        ]
+        for run, several in scores.items()
+    }
+    # Means of both sets: 59 and 61, 60 and 62, 35, 45. Masking costs joint 1
+    # point and frames 10; two variances of 2 over two seeds make the error.
+    verdict = claims.judge(claim, found)
+    assert verdict.value == pytest.approx(10 - 1)
+    assert verdict.error == pytest.approx(math.sqrt(2 / 2 + 2 / 2))
+    assert verdict.holds == "yes"
+
+
+# The table.
+
+
+def write(folder, made):
+    folder.mkdir(parents=True, exist_ok=True)
+    path = results.path_of(folder, made["run"], made["seed"])
+    path.write_text(json.dumps(made))
+
+
+def test_the_report_tells_of_partial_results(tmp_path):
+    for seed, temporal in enumerate((50, 52, 54)):
+        made = result("short_joint", seed, spatial=60, temporal=temporal)
+        write(tmp_path / "results", made)
+    for seed in range(3):
+        made = result("short_frame", seed, spatial=62 + seed, temporal=20)
+        write(tmp_path / "results", made)
+    made = result("short_factorized", 0, spatial=61, temporal=40)
+    write(tmp_path / "results", made)
+    # Of an earlier recipe.
+    made = result("short_lora", 0, spatial=99, temporal=99)
+    made["recipe"]["weight_decay"] = 123
+    write(tmp_path / "results", made)
+    (tmp_path / "notes.md").write_text("## Why\n\nFor reasons.\n")
+
+    path = report.write_report(tmp_path, SMOKE)
+    lines = path.read_text("utf-8").splitlines()
+    text = "\n".join(lines)
+    assert "7 of 126 runs are done. 1 files" in text
+    rows = [line for line in lines if line.startswith("| (")]
+    assert len(rows) == len(claims.CLAIMS)
+    assert rows[0].endswith("| +32.0 ± 2.3 | 3 | **yes** |")
+    # 60 less 63, 1 or less either way: the range ends at -3.
+    assert rows[1].endswith("| -3.0 ± 1.2 | 3 | **rather yes** |")
+    assert rows[2].endswith("| - | 0 | **open** |")
+    assert (
+        "| `short_joint` | `image` | 128 | 60.0 ± 0.0 | 52.0 ± 2.0 |  | 3 | 10 "
+        "| 3 |" in lines
+    )
+    assert (
+        "| `short_factorized` | `image` | 128 | 61.0 | 40.0 |  | 1 | 10 | 3 |"
+        in lines
+    )
+    assert "| *temporal* | 50.0 | 60.0 | 70.0 |" in lines
+    assert "For reasons." in lines and "99" not in text
+    assert "an abacus" in text
+    drawn = {path.name for path in tmp_path.glob("*.png")}
+    assert {"video_first.png", "masking.png"} <= drawn
+    assert "long.png" not in drawn and all(f"({n})" in text for n in drawn)
+
+
+def test_all_plots_are_drawn(tmp_path):
+    found = {}
+    for i, (name, run) in enumerate(runs.RUNS.items()):
+        held_out = runs.HELD_OUT[run.stage]
+        found[name] = [
+            result(name, seed, **dict.fromkeys(held_out, i + seed))
+            for seed in range(2)
+        ]
+    captions = plots.draw_all(found, tmp_path)
+    assert len(captions) == 6
+    for name in captions:
+        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
+        assert (tmp_path / name).stat().st_size < 100_000
+
+
+def test_a_report_without_results(tmp_path):
+    path = report.write_report(tmp_path, SMOKE)
+    assert "0 of 126 runs are done." in path.read_text("utf-8")
+    assert not list(tmp_path.glob("*.png"))
+
+
+# The tool.
+
+
+@pytest.fixture
+def tool(tmp_path):
+    import reproduce_findings
+
+    if not flagsaver.flags.FLAGS.is_parsed():
+        flagsaver.flags.FLAGS(["reproduce_findings"])
+    with flagsaver.flagsaver(
+        findings_output=str(tmp_path / "output"),
+        report=str(tmp_path / "report"),
+        scale="smoke",
+    ):
+        yield reproduce_findings
+
+
+def test_what_is_done_is_not_done_again(tool, tmp_path):
+    folders = folders_lib.Folders(
+        tmp_path / "output", tmp_path / "report", SMOKE
+    )
+    everything = tool.choose(runs.FINDINGS, [0, 1, 2], folders)
+    assert len(everything) == len(set(everything)) == 3 * len(runs.RUNS)
+    # All of the first seed before any of the second, "a" before "d".
+    assert [seed for _, seed in everything] == [0] * 42 + [1] * 42 + [2] * 42
+    names = [name for name, _ in everything]
+    assert names.index("short_frame") < names.index("long_joint")
+
+    chosen = tool.choose(["d"], [1], folders)
+    assert chosen[0] == ("image", 1) and ("long_joint", 1) in chosen
+    for name, seed in chosen:
+        if name != "long_joint":
+            write(folders.results, result(name, seed))
+    # The results are there, and the presets they came of are not.
+    assert tool.choose(["d"], [1], folders) == [
+        ("image", 1),
+        ("short_joint", 1),
+        ("long_joint", 1),
+    ]
+    folders.preset("short_joint", 1).mkdir(parents=True)
+    assert tool.choose(["d"], [1], folders) == [("long_joint", 1)]
+    write(folders.results, result("long_joint", 1))
+    assert tool.choose(["d"], [1], folders) == []
+
+
+def test_failed_runs_are_shown_with_their_last_lines(
+    tool, tmp_path, monkeypatch, capsys
+):
+    folders = folders_lib.Folders(
+        tmp_path / "output", tmp_path / "report", SMOKE
+    )
+
+    class Worker:
+        def __init__(self, command, log_of, environment):
+            assert command[-1] == "--serve"
+            self.log_of = log_of
+
+        def do(self, job):
+            self.log_of(job).write_text("one\ntwo\nout of memory\n")
+            return not job.startswith("short_joint:")
+
+        def stop(self):
+            pass
+
+    monkeypatch.setattr(processes, "ProcessWorker", Worker)
+    chosen = tool.choose(["d"], [0], folders)
+    ends = tool.train_all(chosen, folders, num_workers=2, time_limit=None)
+    failed = {name for (name, _), how in ends.items() if how == "failed"}
+    assert failed == {"short_joint", "long_joint", "long_joint_16_frames"}
+    printed = capsys.readouterr()
+    lines = (printed.out + printed.err).splitlines()
+    at = next(i for i, x in enumerate(lines) if "short_joint:0 failed:" in x)
+    assert [x.strip() for x in lines[at + 1 : at + 4]] == [
+        "one",
+        "two",
+        "out of memory",
+    ]
+    # What did not begin has no log.
+    assert "it did not begin: what it starts from failed" in "\n".join(lines)
+
+
+def test_small_results_do_not_take_the_place_of_full_ones(tool):
+    with (
+        flagsaver.flagsaver(report="docs/findings"),
+        pytest.raises(app.UsageError, match="--report of its own"),
+    ):
+        tool.main([])
+    with pytest.raises(app.UsageError, match=r"Received: \['z'\]"):
+        tool.choose(["a", "z"], [0], None)
+
+
+@pytest.mark.slow
+def test_runs_are_trained(tool, tmp_path):
+    folders = folders_lib.Folders(
+        tmp_path / "output", tmp_path / "report", SMOKE
+    )
+    names = ("image", "short_joint_mask75")
+    folders_lib.prepare_sets(folders, [runs.RUNS[name] for name in names])
+    for name in names:
+        training_job.train(runs.RUNS[name], 0, folders)
+    found, others = results.read(folders.results, SMOKE)
+    assert set(found) == set(names) and not others
+    made = found["short_joint_mask75"][0]
+    for split in ("spatial", "temporal"):
+        assert 0 <= made["metrics"][f"{split}/text_to_video/recall@1"] <= 1
+        assert 0 < made["oracles"][split]["single_frame"] <= 1
+    assert made["steps"] == 2 and made["seconds"] > 0
+    preset = keras_longvideo.from_preset(folders.preset(made["run"], 0))
+    assert preset.backbone.mask_rate == 0.75
+    assert preset.backbone.num_layers == SMOKE.num_layers
+    # The words of all sets are known from the first stage on.
+    tokenizer = preset.preprocessor.tokenizer
+    captions = data.read_manifest(folders.manifest("long"))["captions"]
+    tokens = {
+        int(token) for several in captions for token in tokenizer(several[0])
+    }
+    assert tokenizer.token_to_id("[UNK]") not in tokens
+    report.write_report(folders.findings, SMOKE)

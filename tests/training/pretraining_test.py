@@ -1,0 +1,172 @@
+"""Stages from end to end."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import types
+
+import keras
+import numpy as np
+import pytest
+
+import keras_longvideo
+from keras_longvideo import data
+from keras_longvideo.training import NonFiniteError
+from keras_longvideo.training import Source
+from keras_longvideo.training import pretrain
+from keras_longvideo.training.run_log import read_log
+
+WORKER = pathlib.Path(__file__).with_name("pretrain_worker.py")
+# What depends on the clock.
+TIMES = {"seconds", "examples_per_second"}
+
+
+@pytest.fixture(scope="module")
+def finished(tiny, tmp_path_factory):
+    """A run with moving averages, made once."""
+    output = tmp_path_factory.mktemp("runs") / "run"
+    stage = tiny.stage(ema_momentum=0.5)
+    results = pretrain(stage, output, progress=False)
+    return types.SimpleNamespace(stage=stage, output=output, results=results)
+
+
+def timeless(rows):
+    return [{k: v for k, v in row.items() if k not in TIMES} for row in rows]
+
+
+def assert_same_run(output, expected):
+    rows, wanted = (
+        timeless(read_log(pathlib.Path(folder) / "log.csv"))
+        for folder in (output, expected)
+    )
+    assert [set(row) for row in rows] == [set(row) for row in wanted]
+    for row, other in zip(rows, wanted, strict=True):
+        for name, value in row.items():
+            assert value == pytest.approx(other[name], rel=1e-5), name
+
+
+def test_what_a_run_leaves(finished, manifest):
+    names = {path.name for path in finished.output.iterdir()}
+    assert names >= {"stage.json", "log.csv", "preset", "results.json"}
+    assert len(list(finished.output.glob("events.out.tfevents.*"))) == 1
+    assert not list(finished.output.rglob("*.partial"))
+    kept = sorted(p.name for p in (finished.output / "checkpoints").iterdir())
+    assert kept == ["step_00000006.npz", "step_00000007.npz"]
+    picture = (finished.output / "curves.png").read_bytes()
+    assert picture.startswith(b"\x89PNG")
+
+    rows = read_log(finished.output / "log.csv")
+    assert [row["step"] for row in rows] == [2, 4, 6, 7]
+    measured = ["set/text_to_video/recall@1" in row for row in rows]
+    assert measured == [False, True, False, True]
+    assert set(rows[0]) == TIMES | {
+        *("step", "loss", "temperature", "gradient_norm", "learning_rate")
+    }
+    assert all(row["loss"] > 0 and row["gradient_norm"] > 0 for row in rows)
+    assert rows[0]["temperature"] == pytest.approx(0.07, rel=0.05)
+    # The rate of step 2, half of the warm-up, and of step 6: a cosine of five
+    # steps, three of which are done.
+    assert rows[0]["learning_rate"] == pytest.approx(0.005)
+    expected = 0.005 * (1 + np.cos(np.pi * 3 / 5))
+    assert rows[2]["learning_rate"] == pytest.approx(expected, rel=1e-5)
+
+    results = {"steps": 7, **{k: v for k, v in rows[-1].items() if k != "step"}}
+    assert finished.results == results
+    # The preset is what was measured last, moving averages and all.
+    retriever = keras_longvideo.from_preset(finished.output / "preset")
+    pairs = data.read_manifest(manifest)
+    pairs["captions"] = [several[0] for several in pairs["captions"]]
+    metrics = retriever.evaluate(pairs, verbose=0)
+    for name, value in metrics.items():
+        assert results[f"set/{name}"] == value
+
+
+def test_a_finished_run_is_not_run_again(finished, monkeypatch):
+    monkeypatch.setattr(keras.Model, "fit", None)
+    again = pretrain(finished.stage, finished.output, progress=False)
+    assert again == finished.results
+
+
+def test_a_folder_of_another_stage(finished):
+    other = dataclasses.replace(finished.stage, learning_rate=3e-3)
+    with pytest.raises(ValueError, match=r"\['learning_rate'\] were \[0.01\]"):
+        pretrain(other, finished.output, progress=False)
+
+
+def test_a_set_that_is_not_there(tiny, tmp_path):
+    missing = tiny.stage(train=(Source("nowhere/*.tfrecord", 4),))
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        pretrain(missing, tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_torn_checkpoint_costs_steps_and_nothing_else(finished, tmp_path):
+    output = tmp_path / "run"
+    shutil.copytree(finished.output, output)
+    (output / "results.json").unlink()
+    torn = output / "checkpoints" / "step_00000007.npz"
+    torn.write_bytes(torn.read_bytes()[:1000])
+    with pytest.warns(UserWarning, match="step_00000007.npz is broken"):
+        results = pretrain(finished.stage, output, progress=False)
+    assert results["loss"] == pytest.approx(finished.results["loss"], rel=1e-5)
+    assert_same_run(output, finished.output)
+
+
+def test_what_is_not_finite_stops_the_run(tiny, tmp_path):
+    stage = tiny.stage(
+        learning_rate=1e30,
+        warmup_steps=0,
+        checkpoint_every=1,
+        train=tiny.stage().train[:1],
+        held_out={},
+    )
+    output = tmp_path / "run"
+    with pytest.raises(NonFiniteError, match="went wrong in step 2") as found:
+        pretrain(stage, output, progress=False)
+    assert isinstance(found.value, FloatingPointError)
+    assert found.value.step == 2
+    good = output / "checkpoints" / "step_00000001.npz"
+    assert found.value.checkpoint == good and str(good) in str(found.value)
+    assert list(good.parent.iterdir()) == [good]
+    with np.load(good) as arrays:
+        assert all(np.isfinite(x).all() for x in arrays.values())
+    assert [row["step"] for row in read_log(output / "log.csv")] == [1]
+
+
+@pytest.mark.slow
+def test_a_killed_run_ends_as_one_that_was_not(tiny, tmp_path):
+    """Killed in the middle of a checkpoint, then at any moment."""
+    stage = tiny.stage(steps=40, log_every=1)
+    pretrain(stage, tmp_path / "whole", progress=False)
+    output = tmp_path / "killed"
+    # As the tests of this process are compiled.
+    environment = {**os.environ, "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+
+    def start(fatal):
+        command = [sys.executable, str(WORKER), stage.to_json(), str(output)]
+        return subprocess.Popen([*command, str(fatal)], env=environment)
+
+    assert start(fatal=3).wait() == -signal.SIGKILL
+    names = sorted(p.name for p in (output / "checkpoints").iterdir())
+    assert names == [
+        "step_00000002.npz",
+        "step_00000004.npz",
+        "step_00000006.partial",
+    ]
+    process = start(fatal=0)
+    while len(read_log(output / "log.csv")) < 10 and process.poll() is None:
+        time.sleep(0.01)
+    time.sleep(random.random() / 2)
+    process.kill()
+    process.wait()
+    results = pretrain(stage, output, progress=False)
+    expected = json.loads((tmp_path / "whole" / "results.json").read_text())
+    assert results["loss"] == pytest.approx(expected["loss"], rel=1e-5)
+    assert_same_run(output, tmp_path / "whole")

@@ -1,0 +1,53 @@
+"""ShortViViT, tiny: joint attention over 16 frames, on pictures and videos.
+
+    python tools/pretrain.py --config=tools/configs/short_vivit_tiny_shapes.py \
+        --output=runs/short
+
+Starts from the preset of `image_vivit_tiny_shapes.py` in `runs/image`; name
+another one with `--set=preset=...`. Renders its data to `data/shapes` at
+first.
+"""
+
+from keras_longvideo.data import render_videos
+from keras_longvideo.training import Source
+from keras_longvideo.training import Stage
+
+
+def videos(split, num_videos):
+    return Source(
+        render_videos(f"data/shapes/{split}_train", split, num_videos),
+        batch_size=64,
+        group_size=2,
+        cache=True,
+    )
+
+
+stage = Stage(
+    preset="runs/image/preset",
+    train=(
+        Source(
+            render_videos("data/shapes/image_train", "image", 20_000),
+            batch_size=256,
+            num_frames=1,
+            group_size=2,
+            cache=True,
+        ),
+        videos("spatial", 8000),
+        videos("temporal", 8000),
+    ),
+    held_out={
+        split: render_videos(
+            f"data/shapes/{split}_held_out", split, count, held_out=True
+        )
+        for split, count in (("spatial", 384), ("temporal", 354))
+    },
+    steps=4000,
+    learning_rate=1.5e-3,
+    warmup_steps=200,
+    backbone={
+        "num_frames": 16,
+        "tubelet_size": (2, 16, 16),
+        "attention": "joint",
+    },
+    sequence_length=24,
+)

@@ -1,0 +1,96 @@
+"""Runs a stage of pre-training, which a config describes.
+
+Image to short to long, each from the preset that the stage before left:
+
+    python tools/pretrain.py --config=tools/configs/image_vivit_tiny_shapes.py \
+        --output=runs/image
+    python tools/pretrain.py --config=tools/configs/short_vivit_tiny_shapes.py \
+        --output=runs/short
+    python tools/pretrain.py --config=tools/configs/long_vivit_tiny_shapes.py \
+        --output=runs/long
+
+A config is a Python file that sets `stage`, a
+`keras_longvideo.training.Stage`; any field of it can be set here, too:
+
+    python tools/pretrain.py --config=tools/configs/short_vivit_tiny_shapes.py \
+        --output=runs/short_quick --steps=200 --set=learning_rate=1e-3 \
+        --set=warmup_steps=10
+
+The same command goes on where a run was interrupted. In the output folder are
+`log.csv` and TensorBoard's events (`tensorboard --logdir=runs`), the last two
+checkpoints, and in the end `preset/` and `results.json`.
+"""
+
+import ast
+import dataclasses
+import os
+import runpy
+
+# Keras takes its backend from here: "jax", "tensorflow" or "torch".
+os.environ.setdefault("KERAS_BACKEND", "jax")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+from absl import app
+from absl import flags
+
+from keras_longvideo import training
+
+_CONFIG = flags.DEFINE_string("config", None, "Python file that sets `stage`.")
+_OUTPUT = flags.DEFINE_string("output", None, "Folder of the run.")
+_STEPS = flags.DEFINE_integer("steps", None, "Steps, in place of the config's.")
+_SEED = flags.DEFINE_integer("seed", None, "Seed, in place of the config's.")
+_SET = flags.DEFINE_multi_string(
+    "set", [], "A field of the stage in place of the config's, as name=value."
+)
+
+
+def read_stage(path, steps=None, seed=None, settings=()):
+    """The stage of a config, with some fields in place of its own.
+
+    Args:
+        path: string. A Python file that sets `stage`.
+        steps: int or None.
+        seed: int or None.
+        settings: list of strings `name=value`; a value is Python, or else a
+            string.
+
+    Returns:
+        A `keras_longvideo.training.Stage`.
+    """
+    stage = runpy.run_path(path).get("stage")
+    if not isinstance(stage, training.Stage):
+        raise ValueError(
+            "`config` must be a Python file that sets `stage` to a "
+            f"`keras_longvideo.training.Stage`. Received: {path}"
+        )
+    fields = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        known = [field.name for field in dataclasses.fields(stage)]
+        if not equals or name not in known:
+            raise ValueError(
+                f"`set` must be name=value, with a name of {known}. "
+                f"Received: {setting!r}"
+            )
+        try:
+            fields[name] = ast.literal_eval(value)
+        except (SyntaxError, ValueError):
+            fields[name] = value
+    if steps is not None:
+        fields["steps"] = steps
+    if seed is not None:
+        fields["seed"] = seed
+    return dataclasses.replace(stage, **fields)
+
+
+def main(_):
+    stage = read_stage(_CONFIG.value, _STEPS.value, _SEED.value, _SET.value)
+    results = training.pretrain(stage, _OUTPUT.value)
+    for name, value in results.items():
+        print(f"{name:<40}{value:>12.4f}")
+    print(f"Wrote {os.path.join(_OUTPUT.value, 'preset')}")
+
+
+if __name__ == "__main__":
+    flags.mark_flags_as_required(["config", "output"])
+    app.run(main)
