@@ -19,7 +19,8 @@ class DecodedClips:
     files; what several processes read lies in memory once.
 
     Args:
-        source: As `batch_clips` takes it, with the `captions` of each video.
+        source: As `batch_clips` takes it, with the `captions` of each video,
+            whose names are paths.
         folder: Path of a folder. Clips of other videos, or of the same videos
             cut in another way, lie side by side in it.
         clip_shape: Tuple of ints `(num_frames, height, width, 3)`.
@@ -31,7 +32,8 @@ class DecodedClips:
     """
 
     def __init__(self, source, folder, clip_shape, fps, progress):
-        key = _key(source.names, clip_shape, fps)
+        names = [source.name(index) for index in range(len(source))]
+        key = _key(names, clip_shape, fps)
         path = Path(folder) / key
         if not path.exists():
             _decode(source, path, clip_shape, progress)
@@ -73,7 +75,7 @@ def _decode(source, path, clip_shape, progress):
     ) as partial:
         aside = Path(partial) / "clips"
         aside.mkdir()
-        num_videos = len(source.names)
+        num_videos = len(source)
         pixel_values = np.lib.format.open_memmap(
             aside / "pixel_values.npy",
             "w+",

@@ -85,7 +85,7 @@ class Stage:
             else the encoder is, beside a new text tower.
         train: tuple of `Source`.
         held_out: dict of strings. Names of held-out sets, and their manifest
-            or shards; the first caption of each video counts.
+            or shards. One caption a video counts, a manifest's first.
         steps: int. Batches to train on.
         learning_rate: float. The highest one: it rises from 0 over
             `warmup_steps` and falls to 0 as a cosine until the last step.
