@@ -181,3 +181,11 @@ def test_what_cannot_be_written(tmp_path, name, videos, captions, message):
     with pytest.raises(ValueError, match=message):
         write_manifest(tmp_path / name, videos, captions)
     assert not list(tmp_path.iterdir())
+
+
+def test_addresses_stay_as_they_are(tmp_path):
+    path = tmp_path / "set.jsonl"
+    videos = ["gs://bucket/a.mp4", str(tmp_path / "b.mp4")]
+    (tmp_path / "b.mp4").touch()
+    write_manifest(path, videos, ["a", "b"])
+    assert read_manifest(path)["videos"] == videos
