@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import subprocess
 import sys
 import time
@@ -11,14 +12,16 @@ import pytest
 
 from keras_longvideo.data import record_dataset
 from keras_longvideo.data import write_manifest
+from keras_longvideo.data.record_shards import build_records
+from keras_longvideo.data.record_shards import split_videos
 from keras_longvideo.video import write_video
 
 # Where Apache Beam is not installed, these tests are skipped.
 filesystem = pytest.importorskip("apache_beam.io.localfilesystem")
-build_records = pytest.importorskip("build_records")
 
 pytestmark = pytest.mark.backend_free
 
+TOOL = pathlib.Path(__file__).parents[2] / "tools" / "build_records.py"
 SETTINGS = {"fps": 5.0, "image_size": 24, "quality": 95, "group_size": 1}
 
 
@@ -58,7 +61,7 @@ def stamps(output):
 
 def test_shards_and_report(manifest, tmp_path):
     output = tmp_path / "out"
-    report = build_records.build(manifest, str(output), SETTINGS, num_shards=3)
+    report = build_records(manifest, str(output), SETTINGS, num_shards=3)
     assert read(output) == [0, 1, 3, 4, 6, 7]
     assert json.loads((output / "report.json").read_text()) == report
     assert report["num_videos"] == 8 and report["num_records"] == 6
@@ -80,12 +83,12 @@ def test_shards_and_report(manifest, tmp_path):
 
 def test_what_is_whole_is_not_written_again(manifest, tmp_path):
     output = tmp_path / "out"
-    first = build_records.build(manifest, str(output), SETTINGS, num_shards=4)
+    first = build_records(manifest, str(output), SETTINGS, num_shards=4)
     before = stamps(output)
     lost, *kept = sorted(before)
     (output / lost).unlink()
     (output / "report.json").unlink()
-    again = build_records.build(manifest, str(output), SETTINGS, num_shards=4)
+    again = build_records(manifest, str(output), SETTINGS, num_shards=4)
     after = stamps(output)
     assert {name: after[name] for name in kept} == {
         name: before[name] for name in kept
@@ -96,20 +99,20 @@ def test_what_is_whole_is_not_written_again(manifest, tmp_path):
 
 def test_other_flags_are_refused(manifest, tmp_path):
     output = str(tmp_path / "out")
-    build_records.build(manifest, output, SETTINGS, num_shards=2)
-    with pytest.raises(ValueError, match=r"flags.*fps=2.0 \(there: 5.0\)"):
-        build_records.build(manifest, output, {**SETTINGS, "fps": 2.0}, 2)
+    build_records(manifest, output, SETTINGS, num_shards=2)
+    with pytest.raises(ValueError, match=r"other arg.*fps=2.0 \(there: 5.0\)"):
+        build_records(manifest, output, {**SETTINGS, "fps": 2.0}, 2)
     with pytest.raises(ValueError, match="num_shards=3"):
-        build_records.build(manifest, output, SETTINGS, num_shards=3)
+        build_records(manifest, output, SETTINGS, num_shards=3)
     manifest["captions"][0] = ["0 c"]
     with pytest.raises(ValueError, match="manifest_sha256"):
-        build_records.build(manifest, output, SETTINGS, num_shards=2)
+        build_records(manifest, output, SETTINGS, num_shards=2)
 
 
 def test_groups_come_whole_or_not_at_all(manifest, tmp_path):
     output = tmp_path / "out"
     settings = {**SETTINGS, "group_size": 2}
-    report = build_records.build(manifest, str(output), settings, num_shards=3)
+    report = build_records(manifest, str(output), settings, num_shards=3)
     assert read(output, group_size=1) == [0, 1, 6, 7]
     assert len(report["failed"]) == 4
     for part in report["shards"]:
@@ -128,7 +131,7 @@ def test_groups_come_whole_or_not_at_all(manifest, tmp_path):
     ],
 )
 def test_how_videos_are_split(num_videos, num_shards, group_size, expected):
-    parts = build_records.split(num_videos, num_shards, group_size)
+    parts = split_videos(num_videos, num_shards, group_size)
     assert [len(part) for part in parts] == expected
     assert sum(map(list, parts), []) == list(range(num_videos))
 
@@ -136,15 +139,15 @@ def test_how_videos_are_split(num_videos, num_shards, group_size, expected):
 @pytest.mark.parametrize(
     "num_shards, group_size, message",
     [
-        (None, 3, "`--group_size` must divide.*=3 and 8 videos"),
-        (9, 1, "`--num_shards` must be from 1.*=9 and 8"),
-        (5, 2, "`--num_shards` must be from 1.*=5 and 4"),
-        (0, 1, "`--num_shards` must be from 1.*=0"),
+        (None, 3, "`group_size` must divide.*=3 and 8 videos"),
+        (9, 1, "`num_shards` must be from 1.*=9 and 8"),
+        (5, 2, "`num_shards` must be from 1.*=5 and 4"),
+        (0, 1, "`num_shards` must be from 1.*=0"),
     ],
 )
 def test_videos_that_cannot_be_split(num_shards, group_size, message):
     with pytest.raises(ValueError, match=message):
-        build_records.split(8, num_shards, group_size)
+        split_videos(8, num_shards, group_size)
 
 
 class Elsewhere(filesystem.LocalFileSystem):
@@ -181,12 +184,12 @@ class Elsewhere(filesystem.LocalFileSystem):
 def test_videos_and_output_that_are_not_on_this_disk(manifest, tmp_path):
     manifest["videos"] = [f"elsewhere:/{path}" for path in manifest["videos"]]
     output = f"elsewhere:/{tmp_path}/out"
-    report = build_records.build(manifest, output, SETTINGS, num_shards=2)
+    report = build_records(manifest, output, SETTINGS, num_shards=2)
     assert read(tmp_path / "out") == [0, 1, 3, 4, 6, 7]
     failed = [row["video"] for row in report["failed"]]
     assert failed == [manifest["videos"][2], manifest["videos"][5]]
     assert "no such file" in report["failed"][0]["reason"].lower()
-    again = build_records.build(manifest, output, SETTINGS, num_shards=2)
+    again = build_records(manifest, output, SETTINGS, num_shards=2)
     assert again == report
 
 
@@ -197,7 +200,7 @@ def test_a_run_that_was_killed_goes_on(manifest, tmp_path):
     output = tmp_path / "out"
     command = [
         sys.executable,
-        build_records.__file__,
+        str(TOOL),
         f"--manifest={tmp_path / 'set.jsonl'}",
         f"--output={output}",
         "--fps=5",
