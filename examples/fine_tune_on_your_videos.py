@@ -192,7 +192,10 @@ def with_words(retriever, words):
             {**config, "vocabulary_size": len(vocabulary)}
         ),
         models.VideoTextPreprocessor(
-            old.video_converter, tokenizer, old.sequence_length
+            old.video_converter,
+            tokenizer,
+            old.sequence_length,
+            old.standardize,
         ),
         projection_dim=retriever.projection_dim,
         loss=retriever.loss_name,

@@ -1,11 +1,10 @@
 """Puts a trained retriever into the package, as a built-in preset.
 
-From the folder of a run of `tools/pretrain.py`, with its `preset/` and its
-`stage.json`:
+From the folder of a run of `tools/pretrain.py`, with its `preset/`,
+`stage.json` and `results.json`:
 
     python tools/package_preset.py --run=runs/short \\
         --name=short_vivit_tiny_shapes \\
-        --manifests=spatial=spatial.jsonl,temporal=temporal.jsonl \\
         --command="python tools/pretrain.py --config=short --output=runs/short"
 
 `keras_longvideo/presets/<name>/` then holds the preset with its matrices in
@@ -35,7 +34,10 @@ _RUN = flags.DEFINE_string("run", None, "Folder of the run.")
 _NAME = flags.DEFINE_string("name", None, "Name of the built-in preset.")
 _COMMAND = flags.DEFINE_string("command", None, "What trains it, for the card.")
 _MANIFESTS = flags.DEFINE_list(
-    "manifests", [], "Held-out sets to score it on, as NAME=PATH."
+    "manifests",
+    [],
+    "Held-out sets to score it on, as NAME=PATH. Those of the run where none "
+    "are named.",
 )
 _ROOT = flags.DEFINE_string(
     "root",
@@ -46,6 +48,9 @@ _ROOT = flags.DEFINE_string(
 
 def main(_):
     sets = dict(entry.split("=", 1) for entry in _MANIFESTS.value)
+    if not sets:
+        stage = pathlib.Path(_RUN.value, "stage.json").read_text("utf-8")
+        sets = json.loads(stage)["held_out"]
     report = package_preset(
         _RUN.value,
         _NAME.value,

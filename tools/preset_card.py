@@ -23,9 +23,13 @@ they are here, and in float32, as they were trained:
 
 {table}
 
-The embeddings of the two are nearly one: the least cosine of a video's is
-{video_cosine:.6f}, of a text's {text_cosine:.6f}. `golden.npz` has two clips
-and two captions with the embeddings that every backend makes of them.
+At its end, the run itself had measured:
+
+{results}
+
+The embeddings in float16 and float32 are nearly one: the least cosine of a
+video's is {video_cosine:.6f}, of a text's {text_cosine:.6f}. `golden.npz` has
+two clips and two captions with the embeddings that every backend makes of them.
 """
 
 LIMITS = """\
@@ -47,7 +51,7 @@ def write_card(directory, name, run, command, retriever, report):
     Args:
         directory: path of the preset.
         name: string. Name of the preset.
-        run: path of the run, with the `stage.json` that it was started with.
+        run: path of the run, with its `stage.json` and `results.json`.
         command: string. What trains it.
         retriever: `VideoTextRetriever`, the preset loaded.
         report: dict. As `package_preset` returns it.
@@ -55,7 +59,10 @@ def write_card(directory, name, run, command, retriever, report):
     Returns:
         The card's text.
     """
-    stage = json.loads(pathlib.Path(run, "stage.json").read_text("utf-8"))
+    stage, results = (
+        json.loads(pathlib.Path(run, name).read_text("utf-8"))
+        for name in ("stage.json", "results.json")
+    )
     converter = retriever.preprocessor.video_converter
     sources = stage.pop("train")
     sections = {
@@ -67,6 +74,10 @@ def write_card(directory, name, run, command, retriever, report):
         "Command": f"```sh\n{command.strip()}\n```",
         "Scores": SCORES.format(
             table=_table(_score_rows(report["scores"])),
+            results=_table(
+                {"measure": key, "value": f"{value:.6g}"}
+                for key, value in results.items()
+            ),
             video_cosine=report["cosines"]["video_embeddings"],
             text_cosine=report["cosines"]["text_embeddings"],
         ),

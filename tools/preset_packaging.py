@@ -178,7 +178,7 @@ def score(trained, packaged, manifest):
 
 
 def measure(retriever, manifest):
-    metrics = retriever.evaluate(manifest, batch_size=32, verbose=0)
+    metrics = retriever.evaluate(manifest, verbose=0)
     return {name: float(value) for name, value in metrics.items()}
 
 
