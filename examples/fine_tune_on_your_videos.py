@@ -76,8 +76,9 @@ def main(_):
         f"{len(held_out['videos'])} held out"
     )
 
-    # 2. The preset: both towers, the tokenizer and what a video is read as.
-    # Here that is made to spread the frames over the whole of a clip.
+    # 2. The preset: both towers, the tokenizer, and how a video is read. The
+    # shipped one spreads its frames over the whole of a clip; for long videos,
+    # see the argument `fps` of `models.VideoConverter`.
     retriever = keras_longvideo.from_preset(PRESET.value)
     converter = retriever.preprocessor.video_converter
     print(
@@ -97,10 +98,11 @@ def main(_):
     # 4. Before: what does it make of real footage?
     before = recall(retriever, held_out)
 
-    # 5. Tuning. A small learning rate moves the weights little; a few steps of
-    # warm-up keep the new words' first gradients from doing harm. Where there
-    # are many videos, drop the warm-up and use fewer epochs; where there are
-    # as few as here, the model will know them by heart.
+    # 5. Tuning, of all weights: what is seen is as new as what is read. A few
+    # steps of warm-up keep the first gradients, of a model that is far off,
+    # from doing harm. The more videos there are, the fewer epochs it takes. As
+    # few as here the model will know by heart; and clips of one scene, with the
+    # same captions, stand against each other where they meet in a batch.
     batch_size = min(BATCH_SIZE.value, len(train["videos"]))
     steps = EPOCHS.value * (len(train["videos"]) // batch_size)
     learning_rate = keras.optimizers.schedules.CosineDecay(
@@ -110,8 +112,8 @@ def main(_):
         learning_rate, weight_decay=0.01, beta_2=0.98, clipnorm=1.0
     )
     retriever.compile(optimizer)
-    # `fit` takes the manifest as it is; a dataset of one's own can keep the
-    # decoded clips in memory.
+    # `fit` takes the manifest as it is; a dataset of it can keep the decoded
+    # clips in memory, 0.2 MB each.
     dataset = data.video_text_dataset(
         train,
         batch_size,
@@ -199,6 +201,7 @@ def with_words(retriever, words):
         ),
         projection_dim=retriever.projection_dim,
         loss=retriever.loss_name,
+        text_pooling=retriever.text_pooling,
     )
     for new, known in zip(larger.weights, retriever.weights, strict=True):
         value = np.array(keras.ops.convert_to_numpy(new))

@@ -4,8 +4,7 @@ From the folder of a run of `tools/pretrain.py`, with its `preset/`,
 `stage.json` and `results.json`:
 
     python tools/package_preset.py --run=runs/short \\
-        --name=short_vivit_tiny_shapes \\
-        --command="python tools/pretrain.py --config=short --output=runs/short"
+        --name=short_vivit_tiny_shapes
 
 `keras_longvideo/presets/<name>/` then holds the preset with its matrices in
 float16, a model card, and `golden.npz`: two clips and two captions with the
@@ -32,7 +31,11 @@ from keras_longvideo import data
 
 _RUN = flags.DEFINE_string("run", None, "Folder of the run.")
 _NAME = flags.DEFINE_string("name", None, "Name of the built-in preset.")
-_COMMAND = flags.DEFINE_string("command", None, "What trains it, for the card.")
+_COMMAND = flags.DEFINE_string(
+    "command",
+    None,
+    "What trains it, for the card. Else that of the config of its name.",
+)
 _MANIFESTS = flags.DEFINE_list(
     "manifests",
     [],
@@ -46,6 +49,14 @@ _ROOT = flags.DEFINE_string(
 )
 
 
+def default_command(run, name):
+    output = pathlib.Path("runs", pathlib.Path(run).name)
+    return (
+        f"python tools/pretrain.py --config=tools/configs/{name}.py \\\n"
+        f"    --output={output}"
+    )
+
+
 def main(_):
     sets = dict(entry.split("=", 1) for entry in _MANIFESTS.value)
     if not sets:
@@ -55,12 +66,12 @@ def main(_):
         _RUN.value,
         _NAME.value,
         _ROOT.value,
-        _COMMAND.value,
+        _COMMAND.value or default_command(_RUN.value, _NAME.value),
         {name: data.read_manifest(path) for name, path in sets.items()},
     )
     print(json.dumps(report, indent=1))
 
 
 if __name__ == "__main__":
-    flags.mark_flags_as_required(["run", "name", "command"])
+    flags.mark_flags_as_required(["run", "name"])
     app.run(main)

@@ -9,11 +9,20 @@ from keras_longvideo.hub import model_card
 LICENSE = "apache-2.0"
 
 DATA = """\
-Videos of moving shapes with their captions, as
+Pictures or videos of coloured shapes with their captions, as
 `keras_longvideo.data.render_videos` renders them; no real footage, and nothing
 was downloaded.
 
 {sources}
+"""
+
+COMMAND = """\
+```sh
+{command}
+```
+
+Where the recipe's `preset` is a folder, it is what an earlier stage left: train
+that first, by the command on its own card.
 """
 
 SCORES = """\
@@ -71,7 +80,7 @@ def write_card(directory, name, run, command, retriever, report):
             {"option": f"`{key}`", "value": _value(value)}
             for key, value in stage.items()
         ),
-        "Command": f"```sh\n{command.strip()}\n```",
+        "Command": COMMAND.format(command=command.strip()),
         "Scores": SCORES.format(
             table=_table(_score_rows(report["scores"])),
             results=_table(
