@@ -100,12 +100,12 @@ def write_card(directory, name, run, command, retriever, report):
 
 
 def _source(source):
-    """A row on one data set, with what it was rendered from where it says."""
+    """A row on one data set, with what it was rendered from where it is."""
     row = {key: _value(value) for key, value in source.items()}
     rendered = pathlib.Path(source["path"]).parent / "card.json"
     if rendered.is_file():
         card = json.loads(rendered.read_text("utf-8"))
-        row["rendered with"] = _value(card)
+        row |= {key: _value(card[key]) for key in ("num_videos", "seed")}
     return row
 
 
