@@ -86,7 +86,10 @@ def main(_):
         f"{converter.image_size}, at {converter.fps or 'any'} a second"
     )
 
-    # 3. Words. The preset knows those of its own captions. Any other falls to
+    # 3. Before: what does it make of real footage, as it is?
+    before = recall(retriever, held_out)
+
+    # 4. Words. The preset knows those of its own captions. Any other falls to
     # pieces, in the end to letters, and one with a letter that the preset has
     # never seen becomes "[UNK]", whatever it was. So add yours.
     words = new_words(retriever, train)
@@ -94,9 +97,6 @@ def main(_):
     for word in words[:2]:
         print(f"  {word} is read as {' '.join(pieces(retriever, word))}")
     retriever = with_words(retriever, words)
-
-    # 4. Before: what does it make of real footage?
-    before = recall(retriever, held_out)
 
     # 5. Tuning, of all weights: what is seen is as new as what is read. A few
     # steps of warm-up keep the first gradients, of a model that is far off,
