@@ -76,8 +76,9 @@ def main(_):
         f"{len(held_out['videos'])} held out"
     )
 
-    # 2. The preset: both towers, the tokenizer and what a video is read as.
-    # Here that is made to spread the frames over the whole of a clip.
+    # 2. The preset: both towers, the tokenizer, and how a video is read. The
+    # shipped one spreads its frames over the whole of a clip; for long videos,
+    # see the argument `fps` of `models.VideoConverter`.
     retriever = keras_longvideo.from_preset(PRESET.value)
     converter = retriever.preprocessor.video_converter
     print(
@@ -85,7 +86,10 @@ def main(_):
         f"{converter.image_size}, at {converter.fps or 'any'} a second"
     )
 
-    # 3. Words. The preset knows those of its own captions. Any other falls to
+    # 3. Before: what does it make of real footage, as it is?
+    before = recall(retriever, held_out)
+
+    # 4. Words. The preset knows those of its own captions. Any other falls to
     # pieces, in the end to letters, and one with a letter that the preset has
     # never seen becomes "[UNK]", whatever it was. So add yours.
     words = new_words(retriever, train)
@@ -94,13 +98,11 @@ def main(_):
         print(f"  {word} is read as {' '.join(pieces(retriever, word))}")
     retriever = with_words(retriever, words)
 
-    # 4. Before: what does it make of real footage?
-    before = recall(retriever, held_out)
-
-    # 5. Tuning. A small learning rate moves the weights little; a few steps of
-    # warm-up keep the new words' first gradients from doing harm. Where there
-    # are many videos, drop the warm-up and use fewer epochs; where there are
-    # as few as here, the model will know them by heart.
+    # 5. Tuning, of all weights: what is seen is as new as what is read. A few
+    # steps of warm-up keep the first gradients, of a model that is far off,
+    # from doing harm. The more videos there are, the fewer epochs it takes. As
+    # few as here the model will know by heart; and clips of one scene, with the
+    # same captions, stand against each other where they meet in a batch.
     batch_size = min(BATCH_SIZE.value, len(train["videos"]))
     steps = EPOCHS.value * (len(train["videos"]) // batch_size)
     learning_rate = keras.optimizers.schedules.CosineDecay(
@@ -110,8 +112,8 @@ def main(_):
         learning_rate, weight_decay=0.01, beta_2=0.98, clipnorm=1.0
     )
     retriever.compile(optimizer)
-    # `fit` takes the manifest as it is; a dataset of one's own can keep the
-    # decoded clips in memory.
+    # `fit` takes the manifest as it is; a dataset of it can keep the decoded
+    # clips in memory, 0.2 MB each.
     dataset = data.video_text_dataset(
         train,
         batch_size,
@@ -192,10 +194,14 @@ def with_words(retriever, words):
             {**config, "vocabulary_size": len(vocabulary)}
         ),
         models.VideoTextPreprocessor(
-            old.video_converter, tokenizer, old.sequence_length
+            old.video_converter,
+            tokenizer,
+            old.sequence_length,
+            old.standardize,
         ),
         projection_dim=retriever.projection_dim,
         loss=retriever.loss_name,
+        text_pooling=retriever.text_pooling,
     )
     for new, known in zip(larger.weights, retriever.weights, strict=True):
         value = np.array(keras.ops.convert_to_numpy(new))

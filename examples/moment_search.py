@@ -1,12 +1,10 @@
 """Finds the moment of a long video that a sentence describes.
 
-Run `text_to_video_search.py` first: it trains the model that this one loads.
-
     python examples/moment_search.py
     python examples/moment_search.py --video my.mp4 --query "a person walks in"
 
 Without `--video`, searches a rendered video of almost five minutes in which
-the right moment is known. With `--video`, mind that the model of the demo has
+the right moment is known. With `--video`, mind that the shipped preset has
 seen nothing but rendered shapes: it gives real footage scores like any other,
 but they mean nothing until a model trained on real videos takes its place.
 """
@@ -32,7 +30,7 @@ from matplotlib import pyplot as plt
 
 OUTPUT = flags.DEFINE_string("output", "demo_output", "Folder to write to.")
 PRESET = flags.DEFINE_string(
-    "preset", "demo_output/preset", "The retriever to search with."
+    "preset", "short_vivit_tiny_shapes", "The retriever to search with."
 )
 VIDEO = flags.DEFINE_string("video", None, "Video to search in.")
 QUERY = flags.DEFINE_string(
@@ -46,11 +44,6 @@ TOP_K = flags.DEFINE_integer("top_k", 3, "Moments to report.")
 
 
 def main(_):
-    if not os.path.exists(PRESET.value):
-        raise app.UsageError(
-            f"There is no preset at {PRESET.value}. Run "
-            "examples/text_to_video_search.py first, or pass --preset."
-        )
     retriever = keras_longvideo.from_preset(PRESET.value)
     path, true_moment = VIDEO.value, None
     if path is None:

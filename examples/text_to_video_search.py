@@ -43,7 +43,7 @@ PRESET = flags.DEFINE_string(
 )
 NUM_HELD_OUT = flags.DEFINE_integer("num_held_out", 142, "Test videos a set.")
 NUM_VIDEOS = flags.DEFINE_integer("num_videos", 256, "Training videos a set.")
-EPOCHS = flags.DEFINE_integer("epochs", 12, "Passes over the training videos.")
+EPOCHS = flags.DEFINE_integer("epochs", 24, "Passes over the training videos.")
 SEED = flags.DEFINE_integer("seed", 1000, "Seed of the training videos.")
 
 # In *spatial*, one frame is enough to tell what a caption says. In *temporal*

@@ -4,8 +4,8 @@
 
 where every label is a folder of its own, such as `my_videos/jumping/1.mp4`.
 Without `--folder`, renders one: shapes that move, grow and shrink, where only
-the order of the frames tells the label. Run `text_to_video_search.py` first to
-start from the encoder that it trains; without it, this starts from scratch.
+the order of the frames tells the label. It starts from the encoder of a preset
+that comes with the package; `--from_scratch` shows what that is worth.
 """
 
 import os
@@ -29,7 +29,10 @@ from keras_longvideo import models
 FOLDER = flags.DEFINE_string("folder", None, "Folder of labelled videos.")
 OUTPUT = flags.DEFINE_string("output", "demo_output", "Folder to write to.")
 PRESET = flags.DEFINE_string(
-    "preset", "demo_output/preset", "Encoder to start from, if it exists."
+    "preset", "short_vivit_tiny_shapes", "Encoder to start from."
+)
+FROM_SCRATCH = flags.DEFINE_bool(
+    "from_scratch", False, "Whether to leave its weights out."
 )
 NUM_VIDEOS = flags.DEFINE_integer("num_videos", 800, "Videos to render.")
 EPOCHS = flags.DEFINE_integer("epochs", 15, "Passes over the training videos.")
@@ -71,12 +74,13 @@ def main(_):
     # will do, such as a retriever's. `fps=None` spreads the frames over the
     # whole of a video; the default of one frame a second would see little of
     # videos as short as the rendered ones.
-    is_trained = os.path.exists(PRESET.value)
-    preset = PRESET.value if is_trained else "short_vivit_tiny"
-    print(f"Starting from {preset}" + " from scratch" * (not is_trained))
+    print(
+        f"Starting from {PRESET.value}"
+        + " without its weights" * FROM_SCRATCH.value
+    )
     classifier = models.VideoClassifier.from_preset(
-        preset,
-        load_weights=is_trained,
+        PRESET.value,
+        load_weights=not FROM_SCRATCH.value,
         num_classes=len(class_names),
         preprocessor=models.VideoPreprocessor(
             models.VideoConverter(NUM_FRAMES, IMAGE_SIZE, fps=None)

@@ -1,12 +1,10 @@
 """Puts a trained retriever into the package, as a built-in preset.
 
-From the folder of a run of `tools/pretrain.py`, with its `preset/` and its
-`stage.json`:
+From the folder of a run of `tools/pretrain.py`, with its `preset/`,
+`stage.json` and `results.json`:
 
     python tools/package_preset.py --run=runs/short \\
-        --name=short_vivit_tiny_shapes \\
-        --manifests=spatial=spatial.jsonl,temporal=temporal.jsonl \\
-        --command="python tools/pretrain.py --config=short --output=runs/short"
+        --name=short_vivit_tiny_shapes
 
 `keras_longvideo/presets/<name>/` then holds the preset with its matrices in
 float16, a model card, and `golden.npz`: two clips and two captions with the
@@ -33,9 +31,16 @@ from keras_longvideo import data
 
 _RUN = flags.DEFINE_string("run", None, "Folder of the run.")
 _NAME = flags.DEFINE_string("name", None, "Name of the built-in preset.")
-_COMMAND = flags.DEFINE_string("command", None, "What trains it, for the card.")
+_COMMAND = flags.DEFINE_string(
+    "command",
+    None,
+    "What trains it, for the card. Else that of the config of its name.",
+)
 _MANIFESTS = flags.DEFINE_list(
-    "manifests", [], "Held-out sets to score it on, as NAME=PATH."
+    "manifests",
+    [],
+    "Held-out sets to score it on, as NAME=PATH. Those of the run where none "
+    "are named.",
 )
 _ROOT = flags.DEFINE_string(
     "root",
@@ -44,18 +49,29 @@ _ROOT = flags.DEFINE_string(
 )
 
 
+def default_command(run, name):
+    output = pathlib.Path("runs", pathlib.Path(run).name)
+    return (
+        f"python tools/pretrain.py --config=tools/configs/{name}.py \\\n"
+        f"    --output={output}"
+    )
+
+
 def main(_):
     sets = dict(entry.split("=", 1) for entry in _MANIFESTS.value)
+    if not sets:
+        stage = pathlib.Path(_RUN.value, "stage.json").read_text("utf-8")
+        sets = json.loads(stage)["held_out"]
     report = package_preset(
         _RUN.value,
         _NAME.value,
         _ROOT.value,
-        _COMMAND.value,
+        _COMMAND.value or default_command(_RUN.value, _NAME.value),
         {name: data.read_manifest(path) for name, path in sets.items()},
     )
     print(json.dumps(report, indent=1))
 
 
 if __name__ == "__main__":
-    flags.mark_flags_as_required(["run", "name", "command"])
+    flags.mark_flags_as_required(["run", "name"])
     app.run(main)

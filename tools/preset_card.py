@@ -9,11 +9,20 @@ from keras_longvideo.hub import model_card
 LICENSE = "apache-2.0"
 
 DATA = """\
-Videos of moving shapes with their captions, as
+Pictures or videos of coloured shapes with their captions, as
 `keras_longvideo.data.render_videos` renders them; no real footage, and nothing
 was downloaded.
 
 {sources}
+"""
+
+COMMAND = """\
+```sh
+{command}
+```
+
+Where the recipe's `preset` is a folder, it is what an earlier stage left: train
+that first, by the command on its own card.
 """
 
 SCORES = """\
@@ -23,9 +32,13 @@ they are here, and in float32, as they were trained:
 
 {table}
 
-The embeddings of the two are nearly one: the least cosine of a video's is
-{video_cosine:.6f}, of a text's {text_cosine:.6f}. `golden.npz` has two clips
-and two captions with the embeddings that every backend makes of them.
+At its end, the run itself had measured:
+
+{results}
+
+The embeddings in float16 and float32 are nearly one: the least cosine of a
+video's is {video_cosine:.6f}, of a text's {text_cosine:.6f}. `golden.npz` has
+two clips and two captions with the embeddings that every backend makes of them.
 """
 
 LIMITS = """\
@@ -47,7 +60,7 @@ def write_card(directory, name, run, command, retriever, report):
     Args:
         directory: path of the preset.
         name: string. Name of the preset.
-        run: path of the run, with the `stage.json` that it was started with.
+        run: path of the run, with its `stage.json` and `results.json`.
         command: string. What trains it.
         retriever: `VideoTextRetriever`, the preset loaded.
         report: dict. As `package_preset` returns it.
@@ -55,7 +68,10 @@ def write_card(directory, name, run, command, retriever, report):
     Returns:
         The card's text.
     """
-    stage = json.loads(pathlib.Path(run, "stage.json").read_text("utf-8"))
+    stage, results = (
+        json.loads(pathlib.Path(run, name).read_text("utf-8"))
+        for name in ("stage.json", "results.json")
+    )
     converter = retriever.preprocessor.video_converter
     sources = stage.pop("train")
     sections = {
@@ -64,9 +80,13 @@ def write_card(directory, name, run, command, retriever, report):
             {"option": f"`{key}`", "value": _value(value)}
             for key, value in stage.items()
         ),
-        "Command": f"```sh\n{command.strip()}\n```",
+        "Command": COMMAND.format(command=command.strip()),
         "Scores": SCORES.format(
             table=_table(_score_rows(report["scores"])),
+            results=_table(
+                {"measure": key, "value": f"{value:.6g}"}
+                for key, value in results.items()
+            ),
             video_cosine=report["cosines"]["video_embeddings"],
             text_cosine=report["cosines"]["text_embeddings"],
         ),
@@ -80,12 +100,12 @@ def write_card(directory, name, run, command, retriever, report):
 
 
 def _source(source):
-    """A row on one data set, with what it was rendered from where it says."""
+    """A row on one data set, with what it was rendered from where it is."""
     row = {key: _value(value) for key, value in source.items()}
     rendered = pathlib.Path(source["path"]).parent / "card.json"
     if rendered.is_file():
         card = json.loads(rendered.read_text("utf-8"))
-        row["rendered with"] = _value(card)
+        row |= {key: _value(card[key]) for key in ("num_videos", "seed")}
     return row
 
 

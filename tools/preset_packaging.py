@@ -68,7 +68,8 @@ def package_preset(run, name, root, command, manifests):
         card = write_card(aside, name, run, command, packaged, report)
         (aside / "README.md").write_text(card, encoding="utf-8")
 
-        others = (x for x in root.iterdir() if x.name not in (name, aside.name))
+        # Hidden ones are what an interrupted packaging left.
+        others = (x for x in root.glob("[!.]*") if x.name != name)
         report["megabytes"] = sum(map(megabytes, (aside, *others)))
         if report["megabytes"] > MAX_MEGABYTES:
             raise ValueError(
@@ -178,7 +179,7 @@ def score(trained, packaged, manifest):
 
 
 def measure(retriever, manifest):
-    metrics = retriever.evaluate(manifest, batch_size=32, verbose=0)
+    metrics = retriever.evaluate(manifest, verbose=0)
     return {name: float(value) for name, value in metrics.items()}
 
 

@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+import keras_longvideo
+
 EXAMPLES = pathlib.Path(__file__).parents[2] / "examples"
 
 
@@ -26,13 +28,22 @@ def run_example():
 
 
 @pytest.fixture(scope="session")
-def search_demo(run_example, tmp_path_factory):
+def trained():
+    """The name of the preset that examples start from."""
+    name = "short_vivit_tiny_shapes"
+    if name not in keras_longvideo.list_presets():
+        pytest.skip(f"{name} is not packaged")
+    return name
+
+
+@pytest.fixture(scope="session")
+def search_demo(trained, run_example, tmp_path_factory):
     """The output folder and the text of a tiny run of the first example."""
     folder = tmp_path_factory.mktemp("demo")
     text = run_example(
         "text_to_video_search.py",
         f"--output={folder}",
-        "--num_videos=64",
+        "--num_videos=32",
         "--num_held_out=8",
         "--epochs=1",
     )

@@ -9,12 +9,8 @@ from matplotlib import pyplot as plt
 pytestmark = [pytest.mark.slow, pytest.mark.backend_free]
 
 
-def test_rendered_video_has_a_known_moment(search_demo, run_example, tmp_path):
-    text = run_example(
-        "moment_search.py",
-        f"--preset={search_demo[0] / 'preset'}",
-        f"--output={tmp_path}",
-    )
+def test_rendered_video_has_a_known_moment(trained, run_example, tmp_path):
+    text = run_example("moment_search.py", f"--output={tmp_path}")
     assert "long_video.mp4, 04:44.0 long, 565 windows" in text
     start, end = re.search(
         r"^True moment: 0(\d:\d\d\.\d) - 0(\d:\d\d\.\d)$", text, re.MULTILINE

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from matplotlib import pyplot as plt
 
+import keras_longvideo
+
 pytestmark = [pytest.mark.slow, pytest.mark.backend_free]
 
 
@@ -17,6 +19,18 @@ def test_demo_measures_recall_beside_chance(search_demo):
         ("reversed twins", "50.0%"),
     ):
         assert re.search(rf"^{name} +[\d.]+% +{chance}$", text, re.MULTILINE)
+
+
+def test_demo_learns_new_words(search_demo):
+    _, text = search_demo
+    for name in ("spatial", "temporal"):
+        for words in ("known", "new"):
+            assert re.search(
+                rf"^{name}, {words} words +[\d.]+% +[\d.]+% +12.5%$",
+                text,
+                re.MULTILINE,
+            )
+    assert 'Search for "a golden tile moves to the left"' in text
 
 
 def test_demo_draws_what_it_found(search_demo):
@@ -36,7 +50,10 @@ def test_demo_scores_the_same_after_loading(search_demo):
     np.testing.assert_allclose(
         before.astype(float), after.astype(float), atol=1e-5
     )
-    assert (folder / "preset" / "task.weights.h5").is_file()
+    saved = keras_longvideo.from_preset(folder / "preset")
+    # It was frozen for the tuning alone.
+    assert saved.backbone.trainable
+    assert saved.backbone.trainable_variables
 
 
 def test_demo_encodes_a_real_video(search_demo):

@@ -12,18 +12,15 @@ from keras_longvideo.video import write_video
 pytestmark = [pytest.mark.slow, pytest.mark.backend_free]
 
 
-def test_rendered_folder_from_the_demos_encoder(
-    search_demo, run_example, tmp_path
-):
+def test_rendered_folder(trained, run_example, tmp_path):
     text = run_example(
         "video_classification.py",
-        f"--preset={search_demo[0] / 'preset'}",
         f"--output={tmp_path}",
         "--num_videos=60",
         "--epochs=1",
     )
     assert "6 labels" in text
-    assert "from scratch" not in text
+    assert f"Starting from {trained}\n" in text
     assert re.search(r"Held-out accuracy: [\d.]+% \(chance 16.7%\)", text)
     assert _difference_after_loading(text) < 1e-4
     names = (tmp_path / "classifier" / "class_names.txt").read_text()
@@ -43,12 +40,13 @@ def test_own_folder_from_scratch(run_example, tmp_path):
     text = run_example(
         "video_classification.py",
         f"--folder={tmp_path / 'mine'}",
-        f"--preset={tmp_path / 'missing'}",
+        "--preset=short_vivit_tiny",
+        "--from_scratch",
         f"--output={tmp_path}",
         "--epochs=2",
     )
     assert "2 labels, 16 videos for training, 4 held out" in text
-    assert "from scratch" in text
+    assert "without its weights" in text
     assert _difference_after_loading(text) < 1e-4
     saved = keras_longvideo.from_preset(str(tmp_path / "classifier"))
     assert isinstance(saved, keras.Model)

@@ -23,7 +23,7 @@ import keras_longvideo
 from keras_longvideo import models
 
 ROOT = importlib.resources.files("keras_longvideo") / "presets"
-NAMES = sorted(x.name for x in ROOT.iterdir()) if ROOT.is_dir() else []
+NAMES = sorted(x.name for x in pathlib.Path(str(ROOT)).glob("[!.]*"))
 MAX_BYTES = 20e6
 # Backends add up in another order.
 TOLERANCE = 1e-4

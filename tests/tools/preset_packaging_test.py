@@ -53,6 +53,8 @@ def run(tmp_path_factory):
         "learning_rate": 0.0015,
     }
     (folder / "stage.json").write_text(json.dumps(stage))
+    results = {"steps": 3000, "loss": 0.123456789}
+    (folder / "results.json").write_text(json.dumps(results))
     return folder
 
 
@@ -145,6 +147,7 @@ def test_card_and_report(packaged, manifest):
         '| `"videos/temporal/captions.jsonl"` | `2` |',
         f"| temporal, 3 videos | {recall:.1%} |",
         "| 33.3% |",
+        "| loss | 0.123457 |",
         "11 word pieces",
     ):
         assert text in card

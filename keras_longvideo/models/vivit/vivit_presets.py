@@ -42,8 +42,8 @@ _DESCRIPTIONS = {
 }
 
 # Folders that `tools/package_preset.py` wrote, part of the installed package.
-# Whatever lies there is a preset by the folder's name: neither is there without
-# the other.
+# Whatever lies there is a preset by the folder's name; hidden ones are what an
+# interrupted packaging left.
 _PACKAGED = pathlib.Path(__file__).parents[2] / "presets"
 
 # "handle" names the weights: a folder or a handle of the Hub; None until there
@@ -62,5 +62,5 @@ vivit_presets |= {
         "description": "Trained. Its README.md says on what, and how well.",
         "handle": config.parent,
     }
-    for config in _PACKAGED.glob("*/config.json")
+    for config in _PACKAGED.glob("[!.]*/config.json")
 }
