@@ -154,7 +154,7 @@ def _check(model, format):
 
 
 def _not_for_torch(layer):
-    """Of a layer that ONNX of torch cannot have, what it is and why; or None."""
+    """What a layer is that ONNX of torch cannot have, and why; or None."""
     squeezes = "Keras squeezes an axis of any length, which ONNX refuses"
     if isinstance(layer, TubeEmbedding):
         return "Tubes", squeezes

@@ -463,7 +463,7 @@ def test_gates_over_time_do_not_decay(tiny):
     assert keras.ops.convert_to_numpy(kernel).max() < 1.0
 
 
-def test_without_a_preprocessor(tiny):
+def test_videos_and_texts_need_a_preprocessor(tiny):
     retriever = models.VideoTextRetriever(tiny.backbone(), tiny.text_backbone())
     for call in (
         lambda: retriever.encode_video(tiny.clips()),
