@@ -1,5 +1,7 @@
 """Dropping tokens at random, so that training sees only part of a video."""
 
+import numbers
+
 import keras
 from keras import ops
 
@@ -60,9 +62,10 @@ class TokenMasking(keras.layers.Layer):
     ):
         # Without a cast: tokens may be raw uint8 pixels, or wide floats.
         super().__init__(autocast=False, **kwargs)
-        if not 0 <= rate < 1:
+        if not isinstance(rate, numbers.Real) or not 0 <= rate < 1:
             raise ValueError(
-                f"`rate` must be at least 0 and below 1. Received: rate={rate}"
+                "`rate` must be at least 0 and below 1. "
+                f"Received: rate={rate!r}"
             )
         if mode not in MODES:
             raise ValueError(

@@ -104,9 +104,7 @@ class VideoEmbedding(keras.layers.Layer):
                 "`pixel_values` must be uint8 (raw pixels) or float (scaled "
                 f"already). Received: pixel_values.dtype={dtype}"
             )
-        if frame_mask is not None and (
-            len(frame_mask.shape) != 2 or frame_mask.shape[1] != shape[1]
-        ):
+        if frame_mask is not None and not _is_mask(frame_mask.shape, shape):
             raise ValueError(
                 f"`frame_mask` must have shape (batch, frames) = ({shape[0]}, "
                 f"{shape[1]}). Received: "
@@ -133,3 +131,13 @@ class VideoEmbedding(keras.layers.Layer):
             config["masking"]
         )
         return cls(**config)
+
+
+def _is_mask(mask_shape, shape):
+    if len(mask_shape) != 2 or mask_shape[1] != shape[1]:
+        return False
+    # One mask for all clips would be broadcast. While a program is traced, the
+    # batch may be no number.
+    batches = (mask_shape[0], shape[0])
+    is_known = all(isinstance(batch, int) for batch in batches)
+    return not is_known or batches[0] == batches[1]

@@ -7,6 +7,8 @@ import warnings
 import keras
 import numpy as np
 
+from keras_longvideo.layers import TubeEmbedding
+
 # What writes ONNX, by backend.
 _ONNX_WRITERS = {"tensorflow": "tf2onnx", "torch": "onnxscript"}
 
@@ -134,12 +136,13 @@ def _check(model, format):
             '"keras-longvideo[export]"'
         )
     layers = model._flatten_layers()
-    if backend == "torch" and any(_is_quantized_embedding(x) for x in layers):
+    refused = filter(None, map(_not_for_torch, layers))
+    if backend == "torch" and (reasons := next(refused, None)):
+        what, why = reasons
         raise ValueError(
-            "Quantized word embeddings can be written to ONNX on TensorFlow. "
-            "On torch the file would be written, but not run: Keras squeezes "
-            "an axis that may be of any length, which ONNX refuses. "
-            f"{way_out} Received: format={format!r} on torch"
+            f"{what} can be written to ONNX on TensorFlow. On torch the file "
+            f"would be written, but not run: {why}. {way_out} "
+            f"Received: format={format!r} on torch"
         )
     dtypes = {layer.compute_dtype for layer in layers}
     if dtypes & {"bfloat16", "float16"}:
@@ -150,9 +153,16 @@ def _check(model, format):
         )
 
 
-def _is_quantized_embedding(layer):
-    is_embedding = isinstance(layer, keras.layers.Embedding)
-    return is_embedding and layer.quantization_mode is not None
+def _not_for_torch(layer):
+    """What a layer is that ONNX of torch cannot have, and why; or None."""
+    squeezes = "Keras squeezes an axis of any length, which ONNX refuses"
+    if isinstance(layer, TubeEmbedding):
+        return "Tubes", squeezes
+    if isinstance(layer, keras.layers.Embedding) and layer.quantization_mode:
+        return "Quantized word embeddings", squeezes
+    if layer.quantization_mode == "int4":
+        return "Weights of 4 bits", "Keras unpacks them in two dtypes at once"
+    return None
 
 
 def _default_signature(model):

@@ -43,6 +43,7 @@ class Preset:
             quantize_as_saved(saved, config)
             saved.load_weights(path)
 
+        quantize_as_saved(backbone, config)
         load_saved_weights(backbone, config, load)
 
     def load_task_weights(self, task):

@@ -47,7 +47,8 @@ class SearchTask(VideoTask):
             keras_longvideo.video.VideoError: if a file cannot be read.
         """
         videos, is_one = as_list(videos)
-        batches = Batches(videos, self.preprocessor.video_converter, batch_size)
+        convert = self._required_preprocessor().video_converter
+        batches = Batches(videos, convert, batch_size)
         embeddings = _embed(self.video_encoder, batches, verbose)
         return embeddings[0] if is_one else embeddings
 
@@ -64,7 +65,8 @@ class SearchTask(VideoTask):
             without the first axis where one string came.
         """
         is_one = isinstance(texts, str)
-        tokens = self.preprocessor.tokenize([texts] if is_one else texts)
+        tokenize = self._required_preprocessor().tokenize
+        tokens = tokenize([texts] if is_one else texts)
         tokens = {k: ops.convert_to_numpy(x) for k, x in tokens.items()}
         batches = Batches(
             range(len(tokens["token_ids"])),
@@ -73,6 +75,16 @@ class SearchTask(VideoTask):
         )
         embeddings = _embed(self.text_encoder, batches, verbose)
         return embeddings[0] if is_one else embeddings
+
+    def _required_preprocessor(self):
+        if self.preprocessor is None:
+            raise ValueError(
+                "Videos and texts become tensors by way of a `preprocessor`, "
+                f"which this {type(self).__name__} does not have: make it with "
+                "one, a `VideoTextPreprocessor`, or give tensors to its "
+                "`video_encoder` and `text_encoder`."
+            )
+        return self.preprocessor
 
     def search(self, query, videos, top_k=5, batch_size=8, verbose="auto"):
         """Finds the videos that a text describes best.

@@ -130,6 +130,11 @@ def _check_classes(num_classes, labels):
             "A `VideoClassifier` needs `num_classes`, an int, or `labels`, the "
             "names of the classes. Received neither."
         )
+    if num_classes < 1:
+        raise ValueError(
+            "A `VideoClassifier` needs at least one class. "
+            f"Received: num_classes={num_classes}, labels={labels}"
+        )
     if labels is not None and len(labels) != num_classes:
         raise ValueError(
             f"`labels` must name each of the {num_classes} classes. "

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from keras_longvideo import models
+from keras_longvideo.layers import Tube
 
 BACKEND = keras.backend.backend()
 FORMATS = {
@@ -184,3 +185,19 @@ def test_quantized_text_tower_on_torch(tiny, tmp_path):
     retriever.quantize("int8")
     with pytest.raises(ValueError, match="Quantized word embeddings"):
         retriever.text_encoder.export(tmp_path / "exported", format="onnx")
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="works elsewhere")
+def test_tubes_on_torch(tiny, tmp_path):
+    tubes = (Tube((2, 8, 8), (2, 8, 8)),)
+    backbone = tiny.backbone(tubes=tubes, tubelet_size=None)
+    with pytest.raises(ValueError, match="Tubes .*written to ONNX on TensorF"):
+        backbone.export(tmp_path / "exported", format="onnx")
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="works elsewhere")
+def test_weights_of_4_bits_on_torch(tiny, tmp_path):
+    backbone = tiny.backbone()
+    backbone.quantize("int4")
+    with pytest.raises(ValueError, match="Weights of 4 bits .*onnx' on torch"):
+        backbone.export(tmp_path / "exported", format="onnx")

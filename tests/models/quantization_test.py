@@ -82,6 +82,24 @@ def test_dtype_is_what_all_but_quantized_weights_are_in(tiny, tmp_path):
     assert cosines(tiny.to_numpy(output), expected).min() > 0.99
 
 
+def test_saved_encoder_of_other_clips(tiny, tmp_path):
+    backbone = tiny.backbone()
+    backbone.quantize("int8")
+    backbone.save_to_preset(tmp_path / "int8")
+    longer = keras_longvideo.from_preset(tmp_path / "int8", num_frames=8)
+    assert quantized_layers(longer) == DENSE
+    # Of an image, which has no time.
+    image = tiny.clips()[:, :1]
+    np.testing.assert_allclose(
+        tiny.to_numpy(longer(image))["pooled_output"],
+        tiny.to_numpy(backbone(image))["pooled_output"],
+        atol=1e-6,
+    )
+    # Attention over time would start from weights without their scale.
+    with pytest.raises(ValueError, match="time_attention/query/kernel"):
+        keras_longvideo.from_preset(tmp_path / "int8", attention="factorized")
+
+
 def test_random_weights_are_not_quantized(tiny, tmp_path):
     backbone = tiny.backbone()
     backbone.quantize("int8")

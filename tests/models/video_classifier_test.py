@@ -215,3 +215,9 @@ def test_labels_name_each_class(tiny):
         models.VideoClassifier(tiny.backbone(), 3, labels=["up", "down"])
     with pytest.raises(ValueError, match="needs `num_classes`"):
         models.VideoClassifier(tiny.backbone())
+
+
+@pytest.mark.parametrize("classes", [{"labels": []}, {"num_classes": 0}])
+def test_no_class_at_all(tiny, classes):
+    with pytest.raises(ValueError, match="at least one class"):
+        models.VideoClassifier(tiny.backbone(), **classes)

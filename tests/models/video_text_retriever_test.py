@@ -461,3 +461,14 @@ def test_gates_over_time_do_not_decay(tiny):
     retriever.optimizer.apply(gradients, weights)
     assert float(gate) == 1.0
     assert keras.ops.convert_to_numpy(kernel).max() < 1.0
+
+
+def test_videos_and_texts_need_a_preprocessor(tiny):
+    retriever = models.VideoTextRetriever(tiny.backbone(), tiny.text_backbone())
+    for call in (
+        lambda: retriever.encode_video(tiny.clips()),
+        lambda: retriever.encode_text("a red ball"),
+        lambda: retriever.search("a red ball", list(tiny.clips())),
+    ):
+        with pytest.raises(ValueError, match="`preprocessor`, which this"):
+            call()

@@ -1,5 +1,7 @@
 """Which of an encoder's weights training changes, and new ones for that."""
 
+from keras_longvideo.models.vivit.arguments import check_int
+
 
 def adapt(backbone, last_layers, adapter_dim, lora_rank, temporal_only):
     """See `ViViTBackbone.adapt`."""
@@ -68,10 +70,7 @@ def maps(backbone):
 
 
 def _check_dim(name, dim, present):
-    if not isinstance(dim, int) or isinstance(dim, bool) or dim < 1:
-        raise ValueError(
-            f"`{name}` must be an int of at least 1. Received: {name}={dim!r}"
-        )
+    check_int(name, dim)
     if present not in (None, dim):
         raise ValueError(
             f"The encoder has {name}={present} already. Received: {name}={dim}"

@@ -1,8 +1,11 @@
 """What the arguments of a `ViViTBackbone` may be, and how they go together."""
 
+import numbers
+
 from keras_longvideo.layers import FactorizedBlock
 from keras_longvideo.layers import FrameBlock
 from keras_longvideo.layers import TransformerBlock
+from keras_longvideo.layers import Tube
 
 # The block of each kind of attention, and how it drops tokens unless told
 # otherwise: frames need equally many, and attention over time the same places.
@@ -30,8 +33,14 @@ def check(
     pooling,
     time_pooling,
     mask_mode,
+    num_prefix_tokens,
+    **sizes,
 ):
     """Tells which argument of a `ViViTBackbone` does not fit, if one doesn't.
+
+    Args:
+        **sizes: those that are ints of at least 1. The others are named as
+            there.
 
     Raises:
         ValueError: names the argument, what came and what would fit.
@@ -41,11 +50,20 @@ def check(
         meaning = "(frames, height, width), unless there are `tubes`"
         shapes.append(("tubelet_size", tubelet_size, meaning))
     for name, value, meaning in shapes:
-        if value is None or len(value) != 3:
+        is_three = isinstance(value, (tuple, list)) and len(value) == 3
+        if not is_three or not all(map(_is_int, value)):
             raise ValueError(
-                f"`{name}` must be three ints {meaning}. "
-                f"Received: {name}={value}"
+                f"`{name}` must be three ints of at least 1 {meaning}. "
+                f"Received: {name}={value!r}"
             )
+    for name, value in sizes.items():
+        check_int(name, value)
+    check_int("num_prefix_tokens", num_prefix_tokens, least=0)
+    if not (tubes is None or tubes == "tubevit" or _are_tubes(tubes)):
+        raise ValueError(
+            "`tubes` must be 'tubevit' or some `Tube`s. "
+            f"Received: tubes={tubes!r}"
+        )
     for name, value, allowed in (
         ("attention", attention, tuple(BLOCKS)),
         ("positions", positions, ("separate", "joint", "fixed")),
@@ -70,3 +88,23 @@ def check(
             f"attention={attention!r}, tubes={tubes!r}, "
             f"positions={positions!r}"
         )
+
+
+def check_int(name, value, least=1):
+    """Refuses what is not an int of at least `least`."""
+    if not _is_int(value, least):
+        raise ValueError(
+            f"`{name}` must be an int of at least {least}. "
+            f"Received: {name}={value!r}"
+        )
+
+
+def _is_int(value, least=1):
+    is_int = isinstance(value, numbers.Integral)
+    return is_int and not isinstance(value, bool) and value >= least
+
+
+def _are_tubes(tubes):
+    # In configs, dicts of their arguments.
+    is_several = isinstance(tubes, (tuple, list)) and len(tubes) > 0
+    return is_several and all(isinstance(x, (Tube, dict)) for x in tubes)

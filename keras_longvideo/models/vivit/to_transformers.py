@@ -156,6 +156,12 @@ def _check_expressible(backbone, config, weights):
             f"transformers' {title} has no LoRA: call `merge_lora()` first. "
             f"Received: lora_rank={backbone.lora_rank}"
         )
+    modes = {x.quantization_mode for x in backbone._flatten_layers()} - {None}
+    if modes:
+        raise ValueError(
+            f"transformers' {title} needs weights that are not quantized. "
+            f"Received: an encoder of {sorted(modes)} weights"
+        )
     own = _effective(backbone.get_config())
     theirs = _effective(transformers_format.backbone_config(config))
     # Of whatever kind, positions become one table; see below.

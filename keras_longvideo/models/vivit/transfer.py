@@ -84,10 +84,12 @@ def transfer_weights(source, target):
             continue
         unused.discard(made_from)
         value = _fit(made_from, values[made_from], weight.shape)
-        if value is None:
+        is_quantized = values[made_from].dtype == "int8"
+        if value is None or is_quantized != (weight.dtype == "int8"):
             missing.append(
-                f"{path} of shape {tuple(weight.shape)} from one of "
-                f"{values[made_from].shape}"
+                f"{path} of shape {tuple(weight.shape)} and {weight.dtype} "
+                f"from one of {values[made_from].shape} and "
+                f"{values[made_from].dtype}"
             )
         made.append((weight, value))
     unused -= _left_behind(target)

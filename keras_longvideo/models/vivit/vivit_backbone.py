@@ -202,6 +202,12 @@ class ViViTBackbone(Backbone):
             pooling=pooling,
             time_pooling=time_pooling,
             mask_mode=mask_mode,
+            num_prefix_tokens=num_prefix_tokens,
+            num_frames=num_frames,
+            hidden_dim=hidden_dim,
+            num_layers=num_layers,
+            num_heads=num_heads,
+            intermediate_dim=intermediate_dim,
         )
         by_frame = attention != "joint"
 

@@ -334,6 +334,13 @@ def test_after_lora_is_merged(tmp_path):
     close(backbone(x)["sequence_output"], theirs(model, x)[0])
 
 
+def test_quantized_weights_are_refused(tmp_path):
+    backbone = backbone_of(**VIVIT)
+    backbone.quantize("int8")
+    with pytest.raises(ValueError, match="weights that are not quantized"):
+        models.export_to_transformers(backbone, tmp_path / "folder")
+
+
 @pytest.mark.parametrize(
     "options, message",
     [

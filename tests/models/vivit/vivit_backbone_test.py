@@ -206,6 +206,13 @@ def test_memory_follows_the_kept_tokens():
             },
             "`frame_mask` must have shape",
         ),
+        (
+            {
+                "pixel_values": np.zeros((2, 6, 8, 12, 3), "uint8"),
+                "frame_mask": np.ones((1, 6), bool),
+            },
+            r"`frame_mask` must have shape \(batch, frames\) = \(2, 6\)",
+        ),
     ],
 )
 def test_bad_inputs(inputs, message):
@@ -224,6 +231,20 @@ def test_bad_inputs(inputs, message):
         ({"num_heads": 3}, "`num_heads` must divide"),
         ({"mask_rate": 1.5}, "`rate` must be at least 0 and below 1"),
         ({"mask_rate": 0.5, "mask_mode": "x"}, "`mask_mode` must be None"),
+        ({"mask_rate": "0.5"}, "`rate` must be at least 0 .*rate='0.5'"),
+        ({"tubelet_size": (0, 4, 4)}, "`tubelet_size` must be three ints of"),
+        ({"tubelet_size": (2.0, 4, 4)}, "`tubelet_size` must be three ints of"),
+        ({"tubelet_size": 4}, "`tubelet_size` must be three ints of"),
+        ({"image_shape": 8}, "`image_shape` must be three ints of"),
+        ({"num_frames": 0}, "`num_frames` must be an int of at least 1"),
+        ({"num_heads": 0}, "`num_heads` must be an int of at least 1"),
+        ({"hidden_dim": 0}, "`hidden_dim` must be an int of at least 1"),
+        ({"num_layers": 1.5}, "`num_layers` must be an int of at least 1"),
+        ({"intermediate_dim": "24"}, "`intermediate_dim` must be an int of"),
+        ({"num_prefix_tokens": -1}, "`num_prefix_tokens` must be an int of"),
+        ({"tubes": "tubes"}, "`tubes` must be 'tubevit' or some `Tube`s"),
+        ({"tubes": [(2, 4, 4)]}, "`tubes` must be 'tubevit' or some `Tube`s"),
+        ({"tubes": ()}, "`tubes` must be 'tubevit' or some `Tube`s"),
     ],
 )
 def test_bad_arguments(overrides, message):
