@@ -98,11 +98,14 @@ def choose(findings, seeds, folders):
         if (name, seed) not in chosen:
             chosen.append((name, seed))
 
-    for seed in seeds:
-        for finding in runs.FINDINGS:
-            for run in runs.RUNS_OF[finding] if finding in findings else ():
-                if (run.name, seed) not in done:
-                    add(run.name, seed)
+    # The paper's main claims with all seeds, before the others with one.
+    main, others = runs.FINDINGS[:2], runs.FINDINGS[2:]
+    for group in (main, others):
+        for seed in seeds:
+            for finding in group:
+                for run in runs.RUNS_OF[finding] if finding in findings else ():
+                    if (run.name, seed) not in done:
+                        add(run.name, seed)
     return chosen
 
 

@@ -54,6 +54,30 @@ def output_and_gradients(attend, query, key, value, g):
     return [output, *gradients(g)]
 
 
+@pytest.fixture(autouse=True)
+def whole_products():
+    """On a GPU, products of float32 are rounded to TF32 by default."""
+    with jax.default_matmul_precision("highest"):
+        yield
+
+
+@pytest.mark.skipif(
+    jax.default_backend() != "gpu", reason="the kernel is of NVIDIA's GPUs"
+)
+@pytest.mark.parametrize("key_mask", [None, MASK], ids=["all", "masked"])
+def test_the_kernel_itself(key_mask):
+    expected = output_and_gradients(
+        lambda *x: dot_product_attention(*x, key_mask, "direct"), *arrays()
+    )
+    received = output_and_gradients(
+        lambda *x: cudnn_attention(*x, key_mask),
+        *(x.astype("bfloat16") for x in arrays()),
+    )
+    for x, y in zip(received, expected, strict=True):
+        # bfloat16 has 8 bits of significand.
+        np.testing.assert_allclose(x.astype("float32"), y, rtol=0.05, atol=0.03)
+
+
 @pytest.mark.parametrize("key_mask", [None, MASK], ids=["all", "masked"])
 def test_equals_the_masked_attention(calls, key_mask):
     received = output_and_gradients(
