@@ -72,7 +72,8 @@ def exported():
 DOCSTRINGS = docstrings()
 RUNNABLE = {name: examples(text) for name, text in DOCSTRINGS.items()}
 # Plain records and errors, which nobody but the package makes.
-WITHOUT_EXAMPLE = {"SearchHit", "VideoError", "VideoInfo", "SampledFrames"}
+WITHOUT_EXAMPLE = {"NonFiniteError", "SearchHit", "VideoError", "VideoInfo"}
+WITHOUT_EXAMPLE |= {"SampledFrames"}
 
 
 def run(code, name):

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from keras_longvideo.data.files import write_atomically
@@ -127,6 +128,20 @@ def write_manifest(path, videos, captions, column="video"):
             video = os.path.relpath(video, folder)
         rows.append(json.dumps({column: video, "captions": texts}) + "\n")
     write_atomically(path, "".join(rows))
+
+
+def load_manifest(manifest, check_files):
+    """Returns the columns of a manifest, given as such or as a path.
+
+    Args:
+        manifest: Path of a manifest, or a dictionary of its columns.
+        check_files: Bool, whether to require that every video file exists,
+            where it is a path.
+    """
+    if not isinstance(manifest, Mapping):
+        return read_manifest(manifest, check_files)
+    check_manifest(manifest)
+    return manifest
 
 
 def check_manifest(manifest):

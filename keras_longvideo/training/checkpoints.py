@@ -12,6 +12,8 @@ from keras import ops
 _NAME = re.compile(r"step_(\d+)\.npz")
 # A torn newest one leaves the one before.
 KEPT = 2
+# What reading a file raises that is not whole.
+_BROKEN = (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile)
 
 
 class Checkpoints:
@@ -73,10 +75,8 @@ class Checkpoints:
                 with np.load(path) as file:
                     arrays = dict(file)
                 step, seconds = int(arrays.pop("step")), arrays.pop("seconds")
-            except (OSError, EOFError, KeyError, ValueError) as error:
-                self._warn(path, error)
-            except zipfile.BadZipFile as error:
-                self._warn(path, error)
+            except _BROKEN as error:
+                self._set_aside(path, error)
             else:
                 self._assign(path, [arrays[name] for name in sorted(arrays)])
                 return step, float(seconds)
@@ -87,7 +87,9 @@ class Checkpoints:
         """The path of the newest checkpoint, or None."""
         return next(iter(self._paths()), None)
 
-    def _warn(self, path, error):
+    def _set_aside(self, path, error):
+        """Renames a broken file, which would count as the newest one."""
+        path.rename(path.with_suffix(".broken"))
         warnings.warn(
             f"The checkpoint {path} is broken, the one before it is used: "
             f"{error}",

@@ -166,6 +166,10 @@ def _averaged(model):
     variables = model.trainable_variables
     values = [ops.copy(v) for v in variables]
     model.optimizer.finalize_variable_values(variables)
+    for variable in variables:
+        # Of its own: on JAX, `predict` gives away the arrays that it is given,
+        # which would be the optimizer's.
+        variable.assign(ops.copy(variable))
     try:
         yield
     finally:

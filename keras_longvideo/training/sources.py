@@ -3,9 +3,9 @@
 import functools
 import glob
 
-from keras_longvideo import data
 from keras_longvideo.data import mix_datasets
 from keras_longvideo.data import read_manifest
+from keras_longvideo.data import record_dataset
 from keras_longvideo.data import video_text_dataset
 from keras_longvideo.training.stage import is_manifest
 
@@ -23,7 +23,7 @@ def training_batches(stage, image_size, skip_batches):
     """
     datasets = [
         functools.partial(
-            video_text_dataset if source.is_manifest else data.record_dataset,
+            video_text_dataset if source.is_manifest else record_dataset,
             source.path,
             source.batch_size,
             num_frames=source.num_frames,
@@ -74,7 +74,8 @@ def held_out_clips(path, converter):
 
     Returns:
         A dict of `videos`, a list of uint8 arrays of the frames that there
-        are, and `captions`, the first of each video.
+        are, and `captions`, the first of each video; of a record with several,
+        one that is drawn.
     """
     batches = _in_order(
         path,
@@ -114,7 +115,7 @@ def _in_order(path, num_frames, fps, image_size, batch_size):
         path = read_manifest(path)
         path["captions"] = [several[:1] for several in path["captions"]]
     else:
-        make = data.record_dataset
+        make = record_dataset
     return make(
         path,
         batch_size,

@@ -63,6 +63,12 @@ class Source:
                 "`group_size` must divide `batch_size`. Received: "
                 f"group_size={self.group_size}, batch_size={self.batch_size}"
             )
+        if not isinstance(self.cache, bool) and not self.is_manifest:
+            raise ValueError(
+                "`cache` must be a bool where `path` names shards: only the "
+                "clips of a manifest are kept in a folder. "
+                f"Received: cache={self.cache!r}, path={self.path!r}"
+            )
 
     @property
     def is_manifest(self):
@@ -85,7 +91,7 @@ class Stage:
             else the encoder is, beside a new text tower.
         train: tuple of `Source`.
         held_out: dict of strings. Names of held-out sets, and their manifest
-            or shards; the first caption of each video counts.
+            or shards. One caption a video counts, a manifest's first.
         steps: int. Batches to train on.
         learning_rate: float. The highest one: it rises from 0 over
             `warmup_steps` and falls to 0 as a cosine until the last step.

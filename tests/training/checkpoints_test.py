@@ -85,6 +85,7 @@ def test_a_torn_file_leaves_the_one_before(tmp_path, tear):
         with pytest.warns(UserWarning, match="step_00000003.npz is broken"):
             restored = checkpoints.restore()
     assert restored == (2, 0.0)
+    assert checkpoints.newest.name == "step_00000002.npz"
     assert_same(state(model), states[0])
 
 

@@ -30,9 +30,9 @@ TIMES = {"seconds", "examples_per_second"}
 
 @pytest.fixture(scope="module")
 def finished(tiny, tmp_path_factory):
-    """A run with moving averages, made once."""
+    """A run with moving averages and LoRA, made once."""
     output = tmp_path_factory.mktemp("runs") / "run"
-    stage = tiny.stage(ema_momentum=0.5)
+    stage = tiny.stage(ema_momentum=0.5, adapt={"lora_rank": 2})
     results = pretrain(stage, output, progress=False)
     return types.SimpleNamespace(stage=stage, output=output, results=results)
 
@@ -79,8 +79,9 @@ def test_what_a_run_leaves(finished, manifest):
 
     results = {"steps": 7, **{k: v for k, v in rows[-1].items() if k != "step"}}
     assert finished.results == results
-    # The preset is what was measured last, moving averages and all.
+    # The preset is what was measured last: moving averages, LoRA merged.
     retriever = keras_longvideo.from_preset(finished.output / "preset")
+    assert retriever.backbone.lora_rank is None
     pairs = data.read_manifest(manifest)
     pairs["captions"] = [several[0] for several in pairs["captions"]]
     metrics = retriever.evaluate(pairs, verbose=0)
