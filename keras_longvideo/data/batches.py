@@ -72,12 +72,6 @@ def batch_clips(
         _check_rows(rows, batch_size, drop_remainder, skipped)
     clip_shape = (num_frames, *image_size, 3)
     decoded = cache if isinstance(cache, DecodedClips) else None
-    if decoded is not None and skipped is not None:
-        raise ValueError(
-            "With the path of a `cache`, `skipped` must be None: it holds all "
-            "videos of the set. Leave those that cannot be read out of it. "
-            f"Received: skipped={skipped}"
-        )
     if decoded is None:
         read = _Reader(
             source,

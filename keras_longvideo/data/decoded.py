@@ -12,15 +12,15 @@ from tqdm import tqdm
 
 
 class DecodedClips:
-    """All clips of a source, in arrays that are mapped into memory.
+    """All clips of a manifest, in arrays that are mapped into memory.
 
     The first to ask for them decodes them all, which needs room on disk for
     all pixels. Whoever comes later, in this process or another, reads the
     files; what several processes read lies in memory once.
 
     Args:
-        source: As `batch_clips` takes it, with the `captions` of each video,
-            whose names are paths.
+        source: As `batch_clips` takes it, with the paths of its `videos` and
+            the `captions` of each.
         folder: Path of a folder. Clips of other videos, or of the same videos
             cut in another way, lie side by side in it.
         clip_shape: Tuple of ints `(num_frames, height, width, 3)`.
@@ -32,8 +32,7 @@ class DecodedClips:
     """
 
     def __init__(self, source, folder, clip_shape, fps, progress):
-        names = [source.name(index) for index in range(len(source))]
-        key = _key(names, clip_shape, fps)
+        key = _key(source.videos, clip_shape, fps)
         path = Path(folder) / key
         if not path.exists():
             _decode(source, path, clip_shape, progress)
@@ -59,11 +58,11 @@ class DecodedClips:
         )
 
 
-def _key(names, clip_shape, fps):
+def _key(videos, clip_shape, fps):
     """A name that is another one where the clips would be others."""
     # A video that was written anew is another one.
-    times = [os.stat(n).st_mtime_ns if os.path.exists(n) else 0 for n in names]
-    text = json.dumps([names, times, clip_shape, fps])
+    times = [os.stat(video).st_mtime_ns for video in videos]
+    text = json.dumps([videos, times, clip_shape, fps])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -125,6 +125,12 @@ def video_text_dataset(
     num_frames, fps, image_size = check_clip(num_frames, fps, image_size)
     source = _ManifestClips(manifest, num_frames, fps, image_size)
     if not isinstance(cache, bool):
+        if skipped is not None:
+            raise ValueError(
+                "With the path of a `cache`, `skipped` must be None: it holds "
+                "all videos of the set. Leave those that cannot be read out "
+                f"of it. Received: skipped={skipped}"
+            )
         cache = DecodedClips(
             source, cache, (num_frames, *image_size, 3), fps, progress
         )

@@ -63,6 +63,12 @@ class Source:
                 "`group_size` must divide `batch_size`. Received: "
                 f"group_size={self.group_size}, batch_size={self.batch_size}"
             )
+        if not isinstance(self.cache, bool) and not self.is_manifest:
+            raise ValueError(
+                "`cache` must be a bool where `path` names shards: only the "
+                "clips of a manifest are kept in a folder. "
+                f"Received: cache={self.cache!r}, path={self.path!r}"
+            )
 
     @property
     def is_manifest(self):

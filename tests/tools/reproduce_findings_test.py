@@ -377,6 +377,9 @@ def test_the_report_tells_of_partial_results(tmp_path):
         write(tmp_path / "results", made)
     made = result("short_factorized", 0, spatial=61, temporal=40)
     write(tmp_path / "results", made)
+    made = result("image", 0, image=30)
+    made["oracles"]["image"] = {"single_frame": 1.0}
+    write(tmp_path / "results", made)
     # Of an earlier recipe.
     made = result("short_lora", 0, spatial=99, temporal=99)
     made["recipe"]["weight_decay"] = 123
@@ -386,7 +389,7 @@ def test_the_report_tells_of_partial_results(tmp_path):
     path = report.write_report(tmp_path, SMOKE)
     lines = path.read_text("utf-8").splitlines()
     text = "\n".join(lines)
-    assert "7 of 126 runs are done. 1 files" in text
+    assert "8 of 126 runs are done. 1 files" in text
     rows = [line for line in lines if line.startswith("| (")]
     assert len(rows) == len(claims.CLAIMS)
     assert rows[0].endswith("| +32.0 ± 2.3 | 3 | **yes** |")
@@ -401,6 +404,7 @@ def test_the_report_tells_of_partial_results(tmp_path):
         "| `short_factorized` | `image` | 128 | 61.0 | 40.0 |  | 1 | 10 | 3 |"
         in lines
     )
+    assert "| *image* | 100.0 | - | - |" in lines
     assert "| *temporal* | 50.0 | 60.0 | 70.0 |" in lines
     assert "For reasons." in lines and "99" not in text
     assert "an abacus" in text

@@ -17,6 +17,7 @@ pytestmark = pytest.mark.backend_free
         ({"ratio": 0.0}, "`ratio` must be a positive number"),
         ({"fps": -1.0}, "`fps` must be a positive number"),
         ({"group_size": 3}, "`group_size` must divide `batch_size`"),
+        ({"path": "*.tfrecord", "cache": "clips"}, "`cache` must be a bool"),
     ],
 )
 def test_sources(overrides, message):

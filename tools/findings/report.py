@@ -18,6 +18,7 @@ TITLES = {
     "f": "Auxiliary losses",
     "g": "Image data and video data removed",
 }
+_OBSERVERS = ("single_frame", "shuffled_frames", "sixteen_frames")
 _SHOWN = ("spatial", "temporal", "long")
 
 _INTRO = """\
@@ -130,13 +131,10 @@ def _oracles(results):
     ]
     for split in runs.SPLITS:
         if split in seen:
+            # Of pictures there is no third one.
             cells = [
-                f"{100 * seen[split][name]:.1f}"
-                for name in (
-                    "single_frame",
-                    "shuffled_frames",
-                    "sixteen_frames",
-                )
+                f"{100 * seen[split][name]:.1f}" if name in seen[split] else "-"
+                for name in _OBSERVERS
             ]
             lines.append(f"| *{split}* | {' | '.join(cells)} |\n")
     return "".join(lines) if seen else ""

@@ -1,14 +1,14 @@
 import pathlib
 
-import pretrain
 import pytest
+import stage_configs
 
 from keras_longvideo import data
 from keras_longvideo import models
 
 pytestmark = pytest.mark.backend_free
 
-CONFIGS = pathlib.Path(pretrain.__file__).with_name("configs")
+CONFIGS = pathlib.Path(stage_configs.__file__).with_name("configs")
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +25,7 @@ def rendered(monkeypatch):
 
 
 def read(name, **kwargs):
-    return pretrain.read_stage(str(CONFIGS / name), **kwargs)
+    return stage_configs.read_stage(str(CONFIGS / name), **kwargs)
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.py")), ids=str)
@@ -77,4 +77,4 @@ def test_a_config_without_a_stage(tmp_path):
     path = tmp_path / "config.py"
     path.write_text("stages = 3\n")
     with pytest.raises(ValueError, match="must be a Python file that sets"):
-        pretrain.read_stage(str(path))
+        stage_configs.read_stage(str(path))
