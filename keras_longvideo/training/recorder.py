@@ -135,8 +135,9 @@ class Recorder(keras.callbacks.Callback):
 
     def _temperature(self):
         # Of a run that goes astray it may be infinite.
+        log_scale = ops.convert_to_numpy(self.retriever.log_logit_scale)
         with np.errstate(over="ignore"):
-            return float(np.exp(-float(self.retriever.log_logit_scale)))
+            return float(np.exp(-log_scale.astype("float64")))
 
     def _learning_rate(self):
         """That of the step just done."""
