@@ -5,6 +5,7 @@ import math
 import time
 
 import keras
+import numpy as np
 from keras import ops
 from tqdm import tqdm
 
@@ -90,7 +91,7 @@ class Recorder(keras.callbacks.Callback):
         row = {
             **_losses(self.stage, logs),
             "step": self.step,
-            "temperature": math.exp(-float(self.retriever.log_logit_scale)),
+            "temperature": self._temperature(),
             "gradient_norm": gradient_norm,
             "learning_rate": self._learning_rate(),
             "examples_per_second": steps_per_second * _batch_size(self.stage),
@@ -131,6 +132,12 @@ class Recorder(keras.callbacks.Callback):
             step,
             checkpoint,
         )
+
+    def _temperature(self):
+        # Of a run that goes astray it may be infinite.
+        log_scale = ops.convert_to_numpy(self.retriever.log_logit_scale)
+        with np.errstate(over="ignore"):
+            return float(np.exp(-log_scale.astype("float64")))
 
     def _learning_rate(self):
         """That of the step just done."""
