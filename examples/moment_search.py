@@ -34,7 +34,7 @@ PRESET = flags.DEFINE_string(
 )
 VIDEO = flags.DEFINE_string("video", None, "Video to search in.")
 QUERY = flags.DEFINE_string(
-    "query", "a yellow square moves to the left", "What to look for."
+    "query", "a box that is yellow slides to the left", "What to look for."
 )
 # Windows as long as the videos that the model was trained on; longer ones
 # would show it motion faster than it has ever seen.
@@ -148,7 +148,8 @@ def render_long_video():
     path = os.path.join(OUTPUT.value, "long_video.mp4")
     video.write_video(path, np.concatenate(clips), fps)
 
-    # No two of them have the same caption, so there is one right moment.
+    # No two of them mean the same, so there is one right moment. It is known
+    # for queries in the words of a caption.
     captions = [captions[i] for i in order]
     if QUERY.value not in captions:
         return path, None

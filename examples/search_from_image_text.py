@@ -131,7 +131,7 @@ def save_tiny_siglip(preset, captions):
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(sentences),
         model_writer=pieces,
-        vocab_size=64,
+        vocab_size=256,
         hard_vocab_limit=False,
         model_type="BPE",
         minloglevel=2,

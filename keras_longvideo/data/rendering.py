@@ -45,7 +45,7 @@ VERSION = 2
 NUM_WORDINGS = 3
 
 # A process takes seconds to start, in which it could render so many frames.
-_FRAMES_A_WORKER = 8192
+_FRAMES_A_WORKER = 16384
 
 # Fast to encode, and on one core: there are other videos for the others.
 _ENCODER = {"preset": "veryfast", "threads": "1"}

@@ -181,3 +181,16 @@ def test_what_cannot_be_written(tmp_path, name, videos, captions, message):
     with pytest.raises(ValueError, match=message):
         write_manifest(tmp_path / name, videos, captions)
     assert not list(tmp_path.iterdir())
+
+
+def test_images_stand_under_their_own_name(tmp_path):
+    path = tmp_path / "set.jsonl"
+    write_manifest(path, [tmp_path / "a.png"], ["a"], column="image")
+    assert json.loads(path.read_text()) == {
+        "image": "a.png",
+        "captions": ["a"],
+    }
+    manifest = read_manifest(path, check_files=False)
+    assert manifest["videos"] == [str(tmp_path / "a.png")]
+    with pytest.raises(ValueError, match="`column` must be .*='picture'"):
+        write_manifest(path, ["a.png"], ["a"], column="picture")

@@ -9,6 +9,8 @@ import pytest
 from keras_longvideo.data import read_manifest
 from keras_longvideo.data import render_videos
 from keras_longvideo.data import rendering
+from keras_longvideo.data.oracles import score_frames
+from keras_longvideo.data.oracles import see
 from keras_longvideo.data.scenes import draw
 from keras_longvideo.video import probe
 from keras_longvideo.video import sample_frames
@@ -16,18 +18,26 @@ from keras_longvideo.video import sample_frames
 pytestmark = pytest.mark.backend_free
 
 SMALL = {"num_frames": 4, "image_size": (32, 48), "progress": False}
+SPLITS = sorted(rendering.SPLITS)
 
 
-def pixels(seed=0, held_out=False):
-    """The pixels of a small set before encoding."""
+def stage(split, num_videos=4, num_frames=4, seed=0, held_out=False):
+    """The scenes and captions of a set before anything is drawn."""
     card = {
-        "split": "temporal",
-        "num_videos": 4,
+        "split": split,
+        "num_videos": num_videos,
         "seed": seed,
-        "num_frames": 4,
+        "num_frames": num_frames,
         "held_out": held_out,
     }
-    return np.stack([draw(s, (32, 32)) for s in rendering._scenes(card)])
+    pairs = (rendering._stage(card, i) for i in range(num_videos // 2))
+    return [each for pair in pairs for each in pair]
+
+
+def pixels(**arguments):
+    """The pixels of a small set before encoding."""
+    scenes = stage("temporal", **arguments)
+    return np.stack([draw(scene, (32, 32)) for scene, _ in scenes])
 
 
 @pytest.mark.parametrize("split", ["spatial", "temporal"])
@@ -38,12 +48,64 @@ def test_videos_show_the_scenes_at_the_wanted_size_and_rate(tmp_path, split):
     info = probe(manifest["videos"][0])
     assert (info.num_frames, info.height, info.width) == (4, 32, 48)
     assert (info.fps, info.codec) == (5, "h264")
-    card = json.loads((tmp_path / "set" / "card.json").read_text())
-    scenes = list(rendering._scenes(card))
-    assert manifest["captions"] == [[scene.caption] for scene in scenes]
+    scenes = stage(split, num_videos=2)
+    assert manifest["captions"] == [captions for _, captions in scenes]
     decoded = sample_frames(manifest["videos"][0], fps=None, num_frames=4)
-    error = decoded.frames.astype(int) - draw(scenes[0], (32, 48))
+    error = decoded.frames.astype(int) - draw(scenes[0][0], (32, 48))
     assert np.abs(error).mean() < 5
+
+
+def test_long_videos_are_of_256_seconds(tmp_path):
+    path = render_videos(tmp_path / "set", "long", 2, progress=False)
+    manifest = read_manifest(path)
+    info = probe(manifest["videos"][0])
+    assert (info.num_frames, info.height, info.width) == (256, 64, 64)
+    assert (info.fps, info.duration) == (1, 256)
+    scene, _ = stage("long", num_videos=2, num_frames=256)[0]
+    decoded = sample_frames(manifest["videos"][0], fps=1, num_frames=256)
+    error = decoded.frames.astype(int) - draw(scene, (64, 64))
+    # In every frame: none has lost its event to the encoder.
+    assert np.abs(error).mean(axis=(1, 2, 3)).max() < 10
+
+
+def test_pictures_keep_every_pixel(tmp_path):
+    path = render_videos(
+        tmp_path / "set", "image", 2, image_size=(32, 48), progress=False
+    )
+    with open(path) as lines:
+        rows = [json.loads(line) for line in lines]
+    assert [row["image"] for row in rows] == [
+        "images/000000.png",
+        "images/000001.png",
+    ]
+    scenes = stage("image", num_videos=2, num_frames=1)
+    for row, (scene, captions) in zip(rows, scenes, strict=True):
+        assert row["captions"] == captions
+        read = sample_frames(
+            tmp_path / "set" / row["image"], fps=None, num_frames=1
+        )
+        np.testing.assert_array_equal(read.frames, draw(scene, (32, 48)))
+
+
+def test_pictures_are_not_the_frames_of_spatial_videos():
+    image, spatial = (stage(split, num_frames=1) for split in SPLITS[::2])
+    assert [c for _, c in image] != [c for _, c in spatial]
+
+
+def test_the_card_tells_what_a_set_needs_and_what_oracles_reach(tmp_path):
+    render_videos(
+        tmp_path, "long", 6, held_out=True, image_size=(16, 16), progress=False
+    )
+    card = json.loads((tmp_path / "card.json").read_text())
+    assert card["needs"] == rendering.SPLITS["long"].needs
+    scenes = [s for s, _ in stage("long", 6, 256, held_out=True)]
+    assert card["oracles"].keys() == {
+        "single_frame",
+        "shuffled_frames",
+        "sixteen_frames",
+    }
+    seen = [see(scene) for scene in scenes]
+    assert card["oracles"].items() >= score_frames(seen).items()
 
 
 def test_the_same_seed_gives_the_same_pixels():
@@ -52,36 +114,49 @@ def test_the_same_seed_gives_the_same_pixels():
     assert not np.array_equal(pixels(held_out=False), pixels(held_out=True))
 
 
-@pytest.mark.parametrize("split", ["spatial", "temporal"])
-def test_held_out_sets_have_unique_captions_and_a_limit(
-    tmp_path, monkeypatch, split
-):
-    # The captions matter here, not the videos.
-    monkeypatch.setattr(rendering, "write_video", lambda *_: None)
-    recipes = sum(map(len, rendering.SPLITS[split].recipes(True)))
-    most = recipes * rendering.SPLITS[split].scenes_per_recipe
-    path = render_videos(tmp_path / "all", split, most, held_out=True, **SMALL)
-    manifest = read_manifest(path, check_files=False)
-    captions = [caption for (caption,) in manifest["captions"]]
-    assert len(set(captions)) == most >= 100
+@pytest.mark.parametrize("split", SPLITS)
+def test_held_out_sets_have_a_limit(tmp_path, split):
+    most = 2 * sum(map(len, rendering.SPLITS[split].recipes(True)))
+    assert most >= 300
     with pytest.raises(
         ValueError, match=f"`num_videos` must be at most {most}"
     ):
-        render_videos(
-            tmp_path / "more", split, most + 2, held_out=True, **SMALL
+        render_videos(tmp_path / "more", split, most + 2, held_out=True)
+    assert not (tmp_path / "more").exists()
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_largest_held_out_set_has_all_captions_once(split):
+    most = 2 * sum(map(len, rendering.SPLITS[split].recipes(True)))
+    frames = rendering.SPLITS[split].num_frames
+    scenes = stage(split, most, frames, held_out=True)
+    captions = [caption for _, (caption,) in scenes]
+    assert len(set(captions)) == most
+    assert len({str(scene.meaning) for scene, _ in scenes}) == most
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_training_videos_have_three_wordings_the_plainest_first(split):
+    frames = rendering.SPLITS[split].num_frames
+    for scene, captions in stage(split, 40, frames):
+        assert len(set(captions)) == 3
+        assert captions[0] == str(scene.meaning)
+
+
+@pytest.mark.slow
+def test_the_number_of_workers_changes_nothing(tmp_path):
+    files = {}
+    for workers in (1, 2):
+        folder = tmp_path / str(workers)
+        path = render_videos(
+            folder, "image", 6, progress=False, workers=workers
         )
-
-
-def test_twins_come_one_after_the_other(tmp_path):
-    path = render_videos(
-        tmp_path / "set", "temporal", 8, held_out=True, **SMALL
-    )
-    manifest = read_manifest(path)
-    for index in range(0, 8, 2):
-        (caption,), (twin,) = manifest["captions"][index : index + 2]
-        # Twins speak of the same things.
-        assert caption.split()[:3] == twin.split()[:3] or ", then" in caption
-        assert caption != twin
+        files[workers] = {
+            file.relative_to(folder): file.read_bytes()
+            for file in folder.rglob("*.*")
+        }
+        assert len(read_manifest(path)["videos"]) == 6
+    assert files[1] == files[2]
 
 
 def test_a_complete_set_is_not_rendered_again(tmp_path, monkeypatch):
@@ -93,23 +168,23 @@ def test_a_complete_set_is_not_rendered_again(tmp_path, monkeypatch):
 def test_an_interrupted_set_is_continued(tmp_path, monkeypatch):
     written = []
 
-    def write_two(path, frames, fps):
-        if len(written) == 2:
+    def write_three(path, frames, fps, options):
+        if len(written) == 3:
             raise KeyboardInterrupt
         written.append(path)
-        write_video(path, frames, fps)
+        write_video(path, frames, fps, options=options)
 
     write_video = rendering.write_video
-    monkeypatch.setattr(rendering, "write_video", write_two)
+    monkeypatch.setattr(rendering, "write_video", write_three)
     with pytest.raises(KeyboardInterrupt):
-        render_videos(tmp_path, "spatial", 3, **SMALL)
+        render_videos(tmp_path, "spatial", 4, **SMALL)
     assert not (tmp_path / "captions.jsonl").exists()
-    assert len(os.listdir(tmp_path / "videos")) == 2
+    assert len(os.listdir(tmp_path / "videos")) == 3
 
     monkeypatch.setattr(rendering, "write_video", write_video)
     times = [os.stat(path).st_mtime_ns for path in written]
-    manifest = read_manifest(render_videos(tmp_path, "spatial", 3, **SMALL))
-    assert len(manifest["videos"]) == 3
+    manifest = read_manifest(render_videos(tmp_path, "spatial", 4, **SMALL))
+    assert len(manifest["videos"]) == 4
     assert [os.stat(path).st_mtime_ns for path in written] == times
 
 
@@ -132,8 +207,8 @@ def test_a_folder_with_other_files_is_left_alone(tmp_path):
     ("change", "message"),
     [
         (
-            {"split": "long"},
-            r"`split` must be one of \['spatial', 'temporal'\]",
+            {"split": "short"},
+            r"`split` must be one of \['image', 'long', 'spatial', 'temporal'",
         ),
         ({"num_videos": 0}, "`num_videos` must be an int of at least 1.*=0"),
         ({"num_videos": 3}, "`num_videos` must be a multiple of 2.*=3"),
@@ -143,6 +218,9 @@ def test_a_folder_with_other_files_is_left_alone(tmp_path):
         ({"image_size": (33, 32)}, r"`image_size` must be .*\(33, 32\)"),
         ({"image_size": 64}, "`image_size` must be .*64"),
         ({"fps": 0}, "`fps` must be a positive number.*=0"),
+        ({"split": "long"}, "`num_frames` must be an int of at least 96.*=4"),
+        ({"split": "image"}, "leave out `num_frames` and `fps`.*num_frames=4"),
+        ({"workers": 0}, "`workers` must be an int of at least 1.*=0"),
     ],
 )
 def test_arguments_out_of_range(tmp_path, change, message):

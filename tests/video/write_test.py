@@ -3,6 +3,7 @@ import pytest
 
 from keras_longvideo.video import frames_at
 from keras_longvideo.video import probe
+from keras_longvideo.video import write_image
 from keras_longvideo.video import write_video
 from keras_longvideo.video.packets import read_packets
 
@@ -118,3 +119,36 @@ def test_bad_arguments_are_named(
             **{"path": "a.mp4", "frames": frames, "fps": 25, **arguments}
         )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_image_keeps_every_pixel(tmp_path):
+    image = np.random.default_rng(0).integers(256, size=(47, 63, 3))
+    image = image.astype(np.uint8)
+    path = tmp_path / "a.png"
+    # Columns in reverse: an array that is not one piece of memory.
+    for written in (image, image[:, ::-1]):
+        write_image(path, written)
+        np.testing.assert_array_equal(frames_at(path, [0.0]), written[None])
+    assert [file.name for file in tmp_path.iterdir()] == ["a.png"]
+
+
+@pytest.mark.parametrize(
+    ("name", "image", "message"),
+    [
+        ("a.jpg", np.zeros((4, 4, 3), np.uint8), "`path` must end in '.png'"),
+        ("a.png", np.zeros((1, 4, 4, 3), np.uint8), r"`image`.*\(1, 4, 4, 3\)"),
+        ("a.png", [[0]], "`image` must be a NumPy array.*list"),
+        ("a.png", np.zeros((4, 4, 3)), "must be uint8.*float64"),
+    ],
+)
+def test_images_that_cannot_be_written(tmp_path, name, image, message):
+    with pytest.raises(ValueError, match=message):
+        write_image(tmp_path / name, image)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_image_needs_its_folder(tmp_path):
+    with pytest.raises(FileNotFoundError, match="does not exist.*nowhere"):
+        write_image(
+            tmp_path / "nowhere" / "a.png", np.zeros((4, 4, 3), "uint8")
+        )
