@@ -34,9 +34,9 @@ def batch_clips(
     """Makes a `tf.data.Dataset` of batches of clips with their captions.
 
     Args:
-        source: Object with `names`, a list of strings, and `load(index)`,
-            which returns `(pixel_values, frame_mask, captions)` of one of them
-            or raises a `VideoError`; from many threads at once.
+        source: Object with a length, `name(index)` of a clip for messages, and
+            `load(index)`, which returns its `(pixel_values, frame_mask,
+            captions)` or raises a `VideoError`; from many threads at once.
         **: See `video_text_dataset`.
 
     Returns:
@@ -51,7 +51,7 @@ def batch_clips(
         num_parallel_calls = os.cpu_count()
     check_int("num_parallel_calls", num_parallel_calls)
     order = Order(
-        len(source.names),
+        len(source),
         batch_size,
         group_size,
         shuffle,
@@ -186,7 +186,7 @@ class _Reader:
         self.lock = threading.Lock()
         self.bar = tqdm(
             desc="Decoding",
-            total=len(source.names),
+            total=len(source),
             unit="video",
             disable=not progress,
         )
@@ -216,12 +216,12 @@ class _Reader:
         return clip
 
     def _skip(self, index, error):
-        num_videos = len(self.source.names)
+        num_videos = len(self.source)
         with self.lock:
             if index in self.unreadable:
                 return
             self.unreadable.add(index)
-            self.skipped.append((self.source.names[index], error.reason))
+            self.skipped.append((self.source.name(index), error.reason))
             num_skipped = len(self.unreadable)
             groups = {video // self.group_size for video in self.unreadable}
         if num_skipped == 1:
@@ -246,5 +246,5 @@ class _Reader:
             if index not in self.tried:
                 self.tried.add(index)
                 self.bar.update()
-            if len(self.tried) == len(self.source.names):
+            if len(self.tried) == len(self.source):
                 self.bar.close()

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from keras_longvideo.data.files import write_atomically
@@ -15,7 +16,8 @@ def read_manifest(path, check_files=True):
     line, with the keys `"video"` and either `"caption"` (a string) or
     `"captions"` (a list of them); other keys are ignored. A `.csv` file has a
     header with the columns `video` and `caption`. Rows of the same video are
-    gathered, in order. Relative video paths start at the manifest's folder.
+    gathered, in order. Relative video paths start at the manifest's folder;
+    addresses, such as `gs://bucket/a.mp4`, stay as they are.
 
     An image file is a video of one frame. It may stand under `video`, or
     under `image` where there is no `video`.
@@ -69,8 +71,9 @@ def read_manifest(path, check_files=True):
     try:
         for line, video, captions in readers[path.suffix](path):
             _check_row(f"{path}, line {line}", video, captions)
-            absolute = os.path.abspath(path.parent / video)
-            rows.setdefault(absolute, []).extend(captions)
+            if not _is_address(video):
+                video = os.path.abspath(path.parent / video)
+            rows.setdefault(video, []).extend(captions)
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} must be UTF-8 text ({error}).") from error
     if not rows:
@@ -122,11 +125,27 @@ def write_manifest(path, videos, captions, column="video"):
     folder = os.path.abspath(path.parent)
     rows = []
     for video, texts in zip(videos, captions, strict=True):
-        video = os.path.abspath(video)
+        video = os.fspath(video)
+        if not _is_address(video):
+            video = os.path.abspath(video)
         if Path(video).is_relative_to(folder):
             video = os.path.relpath(video, folder)
         rows.append(json.dumps({column: video, "captions": texts}) + "\n")
     write_atomically(path, "".join(rows))
+
+
+def load_manifest(manifest, check_files):
+    """Returns the columns of a manifest, given as such or as a path.
+
+    Args:
+        manifest: Path of a manifest, or a dictionary of its columns.
+        check_files: Bool, whether to require that every video file exists,
+            where it is a path.
+    """
+    if not isinstance(manifest, Mapping):
+        return read_manifest(manifest, check_files)
+    check_manifest(manifest)
+    return manifest
 
 
 def check_manifest(manifest):
@@ -228,8 +247,16 @@ def _check_row(where, video, captions):
             )
 
 
+def _is_address(video):
+    return "://" in video
+
+
 def _check_files(path, videos):
-    missing = [video for video in videos if not os.path.isfile(video)]
+    missing = [
+        video
+        for video in videos
+        if not _is_address(video) and not os.path.isfile(video)
+    ]
     if missing:
         more = ", ..." if len(missing) > 3 else ""
         raise FileNotFoundError(

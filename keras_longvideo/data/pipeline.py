@@ -1,13 +1,11 @@
 """Feeds batches of video clips and captions to training, with tf.data."""
 
 import os
-from collections.abc import Mapping
 
 from keras_longvideo.data.batches import batch_clips
 from keras_longvideo.data.checks import check_clip
 from keras_longvideo.data.clips import load_clip
-from keras_longvideo.data.manifest import check_manifest
-from keras_longvideo.data.manifest import read_manifest
+from keras_longvideo.data.manifest import load_manifest
 
 
 def video_text_dataset(
@@ -118,10 +116,7 @@ def video_text_dataset(
         print(batch["pixel_values"].shape, batch["captions"].numpy())
     ```
     """
-    if isinstance(manifest, Mapping):
-        check_manifest(manifest)
-    else:
-        manifest = read_manifest(manifest, check_files=skipped is None)
+    manifest = load_manifest(manifest, check_files=skipped is None)
     num_frames, fps, image_size = check_clip(num_frames, fps, image_size)
     return batch_clips(
         _ManifestClips(manifest, num_frames, fps, image_size),
@@ -146,10 +141,16 @@ class _ManifestClips:
     """The clips of a manifest's videos."""
 
     def __init__(self, manifest, *clip_arguments):
-        self.names = [os.fspath(video) for video in manifest["videos"]]
+        self.videos = [os.fspath(video) for video in manifest["videos"]]
         self.captions = manifest["captions"]
         self.clip_arguments = clip_arguments
 
+    def __len__(self):
+        return len(self.videos)
+
+    def name(self, index):
+        return self.videos[index]
+
     def load(self, index):
-        clip = load_clip(self.names[index], *self.clip_arguments)
+        clip = load_clip(self.videos[index], *self.clip_arguments)
         return *clip, self.captions[index]

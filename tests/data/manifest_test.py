@@ -194,3 +194,11 @@ def test_images_stand_under_their_own_name(tmp_path):
     assert manifest["videos"] == [str(tmp_path / "a.png")]
     with pytest.raises(ValueError, match="`column` must be .*='picture'"):
         write_manifest(path, ["a.png"], ["a"], column="picture")
+
+
+def test_addresses_stay_as_they_are(tmp_path):
+    path = tmp_path / "set.jsonl"
+    videos = ["gs://bucket/a.mp4", str(tmp_path / "b.mp4")]
+    (tmp_path / "b.mp4").touch()
+    write_manifest(path, videos, ["a", "b"])
+    assert read_manifest(path)["videos"] == videos
