@@ -175,42 +175,48 @@ def write_encoded(path, manifest, encode, skipped, group_size, progress):
     path = Path(path)
     # Hidden from patterns such as "*.tfrecord*".
     partial = path.with_name(f".{path.name}.partial")
-    num_written = 0
-    with (
-        tf.io.TFRecordWriter(str(partial)) as writer,
-        tqdm(
-            desc="Writing",
-            total=len(videos),
-            unit="video",
-            disable=not progress,
-        ) as bar,
-    ):
-        for start in range(0, len(videos), group_size):
-            group = range(start, start + group_size)
-            records, failed = [], []
-            for index in group:
-                video = os.fspath(videos[index])
-                try:
-                    records.append(encode(video, captions[index]))
-                except VideoError as error:
-                    if skipped is None:
-                        raise
-                    failed.append((video, error.reason))
-                bar.update()
-            if failed:
-                skipped += failed
-                unreadable = {video for video, _ in failed}
-                skipped += [
-                    (video, f"its group's {failed[0][0]} cannot be read")
-                    for video in (os.fspath(videos[index]) for index in group)
-                    if video not in unreadable
-                ]
-                continue
-            for record in records:
-                writer.write(record)
-            num_written += len(records)
-    os.replace(partial, path)
+    try:
+        with (
+            tf.io.TFRecordWriter(str(partial)) as writer,
+            tqdm(
+                desc="Writing",
+                total=len(videos),
+                unit="video",
+                disable=not progress,
+            ) as bar,
+        ):
+            num_written = 0
+            for start in range(0, len(videos), group_size):
+                group = slice(start, start + group_size)
+                for record in _encode_group(
+                    videos[group], captions[group], encode, skipped, bar
+                ):
+                    writer.write(record)
+                    num_written += 1
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
     return num_written
+
+
+def _encode_group(videos, captions, encode, skipped, bar):
+    """The records of videos that belong together, or none of them."""
+    records, failed = [], {}
+    for video, texts in zip(map(os.fspath, videos), captions, strict=True):
+        try:
+            records.append(encode(video, texts))
+        except VideoError as error:
+            if skipped is None:
+                raise
+            failed[video] = error.reason
+        bar.update()
+    if not failed:
+        return records
+    reason = f"its group's {next(iter(failed))} cannot be read"
+    skipped.extend(
+        (video, failed.get(video, reason)) for video in map(os.fspath, videos)
+    )
+    return []
 
 
 def encode_video(path, captions, fps, image_size, quality, name=None):

@@ -368,7 +368,7 @@ def test_unreadable_videos_are_not_written(make_set, tmp_path):
     path = tmp_path / "a.tfrecord"
     with pytest.raises(VideoError, match="missing.mp4"):
         write_records(path, manifest, progress=False)
-    assert not path.exists()
+    assert not list(tmp_path.glob("*a.tfrecord*"))
     skipped = []
     assert write_records(path, manifest, skipped=skipped, progress=False) == 5
     reason = (manifest["videos"][3], "the file does not exist")
@@ -388,8 +388,8 @@ def test_unreadable_videos_are_not_written(make_set, tmp_path):
         )
         == 4
     )
-    assert skipped[0] == reason
-    video, why = skipped[1]
+    assert skipped[1] == reason
+    video, why = skipped[0]
     assert video == manifest["videos"][2] and "missing.mp4" in why
     dataset = record_dataset(path, 2, group_size=2, **options)
     assert numbers(dataset) == [[0, 1], [4, 5]]
