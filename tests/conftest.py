@@ -5,6 +5,8 @@ import os
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# On such small arrays, torch's threads do little but wait for one another.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 from hub_server import hub  # noqa: F401
