@@ -14,7 +14,7 @@ stage = Stage(
     preset="image_vivit_tiny",
     train=(
         Source(
-            render_videos("data/shapes/image_train", "image", 20_000),
+            render_videos("data/shapes/image_train", "image", 10_000),
             batch_size=256,
             num_frames=1,
             group_size=2,
@@ -23,11 +23,13 @@ stage = Stage(
     ),
     held_out={
         "image": render_videos(
-            "data/shapes/image_held_out", "image", 384, held_out=True
+            "data/shapes/image_held_out", "image", 200, held_out=True
         ),
     },
-    steps=3000,
+    steps=1500,
     learning_rate=1.5e-3,
-    warmup_steps=150,
+    warmup_steps=75,
+    # The words of all stages: later ones go on with this one's.
+    vocabulary="tools/configs/shapes_vocabulary.txt",
     sequence_length=24,
 )

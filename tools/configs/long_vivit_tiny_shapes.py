@@ -16,21 +16,22 @@ stage = Stage(
     preset="runs/short/preset",
     train=(
         Source(
-            render_videos("data/shapes/long_train", "long", 2000),
-            batch_size=32,
+            render_videos("data/shapes/long_train", "long", 1000),
+            batch_size=16,
             num_frames=256,
             fps=1.0,
             group_size=2,
+            cache=True,
         ),
     ),
     held_out={
         "long": render_videos(
-            "data/shapes/long_held_out", "long", 344, held_out=True
+            "data/shapes/long_held_out", "long", 200, held_out=True
         ),
     },
-    steps=2000,
+    steps=600,
     learning_rate=1.5e-3,
-    warmup_steps=100,
+    warmup_steps=30,
     backbone={"num_frames": 256, "mask_rate": 0.75},
     adapt={"last_layers": 2},
     fps=1.0,

@@ -13,12 +13,13 @@ from keras_longvideo.training import Source
 from keras_longvideo.training import Stage
 
 
-def videos(split, num_videos):
+def videos(split, num_videos, ratio):
     return Source(
         render_videos(f"data/shapes/{split}_train", split, num_videos),
         batch_size=64,
         group_size=2,
         cache=True,
+        ratio=ratio,
     )
 
 
@@ -26,24 +27,24 @@ stage = Stage(
     preset="runs/image/preset",
     train=(
         Source(
-            render_videos("data/shapes/image_train", "image", 20_000),
+            render_videos("data/shapes/image_train", "image", 10_000),
             batch_size=256,
             num_frames=1,
             group_size=2,
             cache=True,
         ),
-        videos("spatial", 8000),
-        videos("temporal", 8000),
+        videos("spatial", 4000, ratio=1),
+        videos("temporal", 6000, ratio=2),
     ),
     held_out={
         split: render_videos(
-            f"data/shapes/{split}_held_out", split, count, held_out=True
+            f"data/shapes/{split}_held_out", split, 200, held_out=True
         )
-        for split, count in (("spatial", 384), ("temporal", 354))
+        for split in ("spatial", "temporal")
     },
-    steps=4000,
+    steps=1600,
     learning_rate=1.5e-3,
-    warmup_steps=200,
+    warmup_steps=80,
     backbone={
         "num_frames": 16,
         "tubelet_size": (2, 16, 16),

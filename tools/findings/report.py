@@ -70,6 +70,8 @@ def write_report(folder, scale):
         The path of the table.
     """
     folder = pathlib.Path(folder)
+    # There may be no results yet, or none that succeeded.
+    folder.mkdir(parents=True, exist_ok=True)
     results, others = result_files.read(folder / "results", scale)
     captions = plots.draw_all(results, folder)
     done = sum(map(len, results.values()))
