@@ -18,16 +18,28 @@ def cudnn_attention(query, key, value, key_mask):
     Returns:
         An array of the shape and dtype of `query`.
     """
+    num_queries, num_keys = query.shape[1], key.shape[1]
     lengths = None
     if key_mask is not None:
         key, value, lengths = unmasked_first(key, value, key_mask)
-    return jax.nn.dot_product_attention(
-        query,
-        key,
-        value,
+    elif num_keys % 2:
+        lengths = jnp.full(key.shape[:1], num_keys, "int32")
+    output = jax.nn.dot_product_attention(
+        even_length(query),
+        even_length(key),
+        even_length(value),
         key_value_seq_lengths=lengths,
         implementation="cudnn",
     )
+    return output[:, :num_queries]
+
+
+def even_length(x):
+    """Adds a token of zeros to an odd number: JAX has no gradients of those.
+
+    It refuses them for the sake of a bias, which there is not.
+    """
+    return jnp.pad(x, [(0, 0), (0, x.shape[1] % 2), (0, 0), (0, 0)])
 
 
 def unmasked_first(key, value, key_mask):

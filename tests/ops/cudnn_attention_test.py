@@ -34,6 +34,8 @@ def calls(monkeypatch):
     attend = jax.nn.dot_product_attention
 
     def record(*arrays, **kwargs):
+        # As JAX does where gradients are wanted.
+        assert all(x.shape[1] % 2 == 0 for x in arrays)
         calls.append(kwargs)
         return attend(*arrays, **{**kwargs, "implementation": "xla"})
 
@@ -94,6 +96,21 @@ def test_equals_the_masked_attention(calls, key_mask):
     assert "mask" not in call and "bias" not in call
     if key_mask is not None:
         assert call["key_value_seq_lengths"].tolist() == [30, 13, 1, KEYS]
+
+
+@pytest.mark.parametrize("is_masked", [False, True])
+def test_an_odd_number_of_keys(calls, is_masked):
+    query, key, value, g = arrays()
+    odd = query, key[:, 1:], value[:, 1:], g
+    key_mask = MASK[:, 1:] if is_masked else None
+    received = output_and_gradients(
+        lambda *x: cudnn_attention(*x, key_mask), *odd
+    )
+    expected = output_and_gradients(
+        lambda *x: dot_product_attention(*x, key_mask, "direct"), *odd
+    )
+    for x, y in zip(received, expected, strict=True):
+        np.testing.assert_allclose(x, y, atol=1e-5)
 
 
 def test_masked_keys_may_hold_anything(calls):

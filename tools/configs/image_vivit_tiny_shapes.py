@@ -26,10 +26,10 @@ stage = Stage(
             "data/shapes/image_held_out", "image", 200, held_out=True
         ),
     },
-    steps=1500,
+    steps=1000,
     learning_rate=1.5e-3,
-    warmup_steps=75,
+    warmup_steps=50,
     # The words of all stages: later ones go on with this one's.
     vocabulary="tools/configs/shapes_vocabulary.txt",
-    sequence_length=24,
+    sequence_length=16,
 )

@@ -29,12 +29,12 @@ stage = Stage(
             "data/shapes/long_held_out", "long", 200, held_out=True
         ),
     },
-    steps=600,
+    steps=300,
     learning_rate=1.5e-3,
-    warmup_steps=30,
+    warmup_steps=15,
     backbone={"num_frames": 256, "mask_rate": 0.75},
     adapt={"last_layers": 2},
     fps=1.0,
-    sequence_length=24,
+    sequence_length=20,
     evaluation_batch_size=8,
 )

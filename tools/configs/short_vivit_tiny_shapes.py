@@ -42,13 +42,13 @@ stage = Stage(
         )
         for split in ("spatial", "temporal")
     },
-    steps=1600,
+    steps=1200,
     learning_rate=1.5e-3,
-    warmup_steps=80,
+    warmup_steps=60,
     backbone={
         "num_frames": 16,
         "tubelet_size": (2, 16, 16),
         "attention": "joint",
     },
-    sequence_length=24,
+    sequence_length=16,
 )
