@@ -20,8 +20,8 @@ from keras_longvideo.video import VideoError
 from keras_longvideo.video.resize import Resizer
 from keras_longvideo.video.sampling import sample_times
 
-# Part of a frame by which rounding may move a time before the frame's own.
-_SLACK = 1e-6
+# Part of a rate that may be lost where it is kept, as a float32.
+_ROUNDING = 2.0**-23
 
 
 def record_dataset(
@@ -255,11 +255,14 @@ def _decode(data, num_frames, fps, image_size):
     for key, values in ((CAPTION, captions), (IMAGE, jpegs)):
         if not values:
             raise _Undecodable(f"nothing under {key!r}")
-    rate = example.context.feature[FRAME_RATE].float_list.value or [1.0]
-    if not rate[0] > 0:
-        raise _Undecodable(f"{FRAME_RATE!r} is {rate[0]:g}")
-    times = sample_times(fps, num_frames, 0.0, len(jpegs) / rate[0])
-    chosen = np.floor(times * rate[0] + _SLACK).astype(int)
+    rates = example.context.feature[FRAME_RATE].float_list.value
+    rate = rates[0] if rates else 1.0
+    if not rate > 0:
+        raise _Undecodable(f"{FRAME_RATE!r} is {rate:g}")
+    # With less than the true rate, the time of a frame would fall before it.
+    rate *= 1 + _ROUNDING
+    times = sample_times(fps, num_frames, 0.0, len(jpegs) / rate)
+    chosen = np.floor(times * rate).astype(int)
     chosen = np.minimum(chosen, len(jpegs) - 1)
     resize = Resizer(image_size)
     frames = np.empty((len(chosen), *image_size, 3), np.uint8)

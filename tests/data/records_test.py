@@ -179,6 +179,21 @@ def test_which_frames_are_taken(tmp_path, fps, num_frames, expected):
     assert received.tolist() == list(expected)
 
 
+@pytest.mark.parametrize("rate", [0.7, 23.976, 29.97, 30000 / 1001])
+def test_rates_that_records_hold_rounded(tmp_path, rate):
+    # As a float32, which may be less than the rate that is asked for.
+    frames = np.zeros((300, 8, 8, 3), np.uint8)
+    frames += 30 * (np.arange(300)[:, None, None, None] % 7).astype(np.uint8)
+    path = write(tmp_path / "a.tfrecord", [encode_record(frames, "a", rate)])
+    for step in (1, 2):
+        pixels, _ = only_clip(
+            path, fps=rate / step, num_frames=400, image_size=(8, 8)
+        )
+        expected = frames[::step]
+        assert len(pixels) == len(expected)
+        np.testing.assert_allclose(pixels.astype(int), expected, atol=3)
+
+
 def test_records_give_the_batches_that_videos_give(make_set, tmp_path):
     manifest = make_set(6)
     path = tmp_path / "a.tfrecord"
