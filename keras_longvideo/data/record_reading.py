@@ -3,6 +3,7 @@
 import glob
 import os
 import warnings
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -141,9 +142,14 @@ def record_dataset(
     """
     num_frames, fps, image_size = check_clip(num_frames, fps, image_size)
     check_int("group_size", group_size)
+    if not isinstance(cache, bool):
+        raise ValueError(
+            "`cache` must be a bool: only the clips of a manifest are kept in "
+            f"a folder. Received: cache={cache!r}"
+        )
     return batch_clips(
         _RecordClips(
-            _find_files(pattern),
+            _find_different_files(pattern),
             group_size,
             skipped,
             clip_arguments=(num_frames, fps, image_size),
@@ -163,6 +169,17 @@ def record_dataset(
         progress=progress,
         rows=rows,
     )
+
+
+def _find_different_files(pattern):
+    paths = _find_files(pattern)
+    counts = Counter(map(os.path.realpath, paths))
+    twice = [path for path, count in counts.items() if count > 1]
+    if twice:
+        raise ValueError(
+            f"`pattern` must name each file once. Received twice: {twice}"
+        )
+    return paths
 
 
 def _find_files(pattern):
@@ -196,11 +213,12 @@ class _RecordClips:
                 if skipped is None:
                     raise error
                 skipped.append((path, reason))
+                # Of the last group some may be lost.
+                spans = spans[: len(spans) - len(spans) % group_size]
                 warnings.warn(
                     f"Read {len(spans)} records of a damaged file. {error}",
                     stacklevel=3,
                 )
-                spans = spans[: len(spans) - len(spans) % group_size]
             if len(spans) % group_size:
                 raise ValueError(
                     "`group_size` must divide the number of records of each "

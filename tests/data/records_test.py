@@ -214,7 +214,13 @@ def test_records_give_the_batches_that_videos_give(make_set, tmp_path):
 
 @pytest.mark.parametrize(
     "image_size, expected",
-    [(40, (40, 53)), (500, (60, 80)), (None, (60, 80)), ((30, 20), (30, 20))],
+    [
+        (40, (40, 53)),
+        (np.int64(40), (40, 53)),
+        (500, (60, 80)),
+        (None, (60, 80)),
+        ((30, 20), (30, 20)),
+    ],
 )
 def test_the_size_of_written_frames(tmp_path, image_size, expected):
     video = str(tmp_path / "a.mp4")
@@ -261,6 +267,10 @@ def test_files_are_found_by_pattern_folder_and_list(make_shards):
         dataset = record_dataset(pattern, 2, shuffle=False, **SMALL)
         assert numbers(dataset) == [[0, 1], [2, 3], [4, 5]]
     assert numbers(record_dataset(paths[2], 1, **SMALL)) == [[5]]
+    with pytest.raises(ValueError, match="each file once.*s-0-of-3"):
+        record_dataset([folder, paths[0]], 2)
+    with pytest.raises(ValueError, match="`cache` must be.*cache='clips'"):
+        record_dataset(folder, 2, cache="clips")
     with pytest.raises(FileNotFoundError, match="matches no file.*nothing"):
         record_dataset(folder / "nothing*", 2)
 
@@ -306,6 +316,12 @@ def test_a_file_that_is_cut_off(make_shards):
     with pytest.warns(UserWarning, match="Read 2 records"):
         dataset = record_dataset(path, 2, group_size=2, skipped=[], **SMALL)
     assert numbers(dataset) == [[0, 1]]
+    path.write_bytes(data[: find_records(path)[0][1][0] + 4])
+    with (
+        pytest.warns(UserWarning, match="Read 0 records"),
+        pytest.raises(ValueError, match="files with records"),
+    ):
+        record_dataset(path, 2, group_size=2, skipped=[], **SMALL)
 
 
 def test_a_file_of_something_else(tmp_path):
