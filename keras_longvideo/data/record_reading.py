@@ -101,7 +101,8 @@ def record_dataset(
         skip_batches: Int, how many batches to leave out at the start without
             reading them, over as many epochs as they fill, so that a run that
             was interrupted goes on with the batches that it would have had.
-            `skipped` must be `None` then. Defaults to `0`.
+            `skipped` must be `None` then; and for `fit`, `repeat` be `True`:
+            on JAX it begins a pass only to look at a batch. Defaults to `0`.
 
     Returns:
         A `tf.data.Dataset` of dictionaries; see `video_text_dataset`.
