@@ -9,7 +9,6 @@ import numpy as np
 from tqdm import tqdm
 
 from keras_longvideo.data.checks import check_int
-from keras_longvideo.data.decoded import DecodedClips
 from keras_longvideo.data.order import Order
 from keras_longvideo.video import VideoError
 
@@ -38,7 +37,8 @@ def batch_clips(
         source: Object with a length, `name(index)` of a clip for messages, and
             `load(index)`, which returns its `(pixel_values, frame_mask,
             captions)` or raises a `VideoError`; from many threads at once.
-        cache: Bool, or the `DecodedClips` of `source`.
+        cache: Bool, or function without arguments that returns the
+            `DecodedClips` of `source`.
         **: See `video_text_dataset`.
 
     Returns:
@@ -71,7 +71,8 @@ def batch_clips(
     if rows is not None:
         _check_rows(rows, batch_size, drop_remainder, skipped)
     clip_shape = (num_frames, *image_size, 3)
-    decoded = cache if isinstance(cache, DecodedClips) else None
+    # After all checks: it may decode the whole set.
+    decoded = None if isinstance(cache, bool) else cache()
     if decoded is None:
         read = _Reader(
             source,

@@ -94,7 +94,7 @@ def decode_videos(
                 raise
             return error.reason
 
-    reasons = _run_threads(decode, range(len(paths)), progress, "video")
+    reasons = run_threads(decode, range(len(paths)), progress, "video")
     kept = [row for row, reason in enumerate(reasons) if reason is None]
     if len(kept) == len(paths):
         return pixel_values, frame_mask
@@ -188,7 +188,7 @@ def decode_windows(
             pixel_values[row], frame_mask[row] = pad_clip(clip, num_frames)
 
     firsts = range(0, len(windows), _WINDOWS_AT_ONCE)
-    _run_threads(decode, firsts, progress, "part")
+    run_threads(decode, firsts, progress, "part")
     return pixel_values, frame_mask
 
 
@@ -269,9 +269,9 @@ def pad_clip(frames, num_frames):
     return pixel_values, np.arange(num_frames) < len(frames)
 
 
-def _run_threads(function, items, progress, unit):
+def run_threads(function, items, progress, unit, num_threads=None):
     """Calls `function` on each of `items`; returns its results in order."""
-    pool = ThreadPoolExecutor(os.cpu_count())
+    pool = ThreadPoolExecutor(num_threads or os.cpu_count())
     try:
         # Decoding leaves Python to itself, so threads do run side by side.
         return list(

@@ -4,11 +4,11 @@ import hashlib
 import json
 import os
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
+
+from keras_longvideo.data.clips import run_threads
 
 
 class DecodedClips:
@@ -25,17 +25,18 @@ class DecodedClips:
             cut in another way, lie side by side in it.
         clip_shape: Tuple of ints `(num_frames, height, width, 3)`.
         fps: Number or `None`, at which frames were sampled.
+        num_threads: Int, how many videos to decode side by side, or `None`.
         progress: Bool, whether to show a progress bar.
 
     Raises:
         VideoError: If a video cannot be read.
     """
 
-    def __init__(self, source, folder, clip_shape, fps, progress):
+    def __init__(self, source, folder, clip_shape, fps, num_threads, progress):
         key = _key(source.videos, clip_shape, fps)
         path = Path(folder) / key
         if not path.exists():
-            _decode(source, path, clip_shape, progress)
+            _decode(source, path, clip_shape, num_threads, progress)
         self.pixel_values = np.load(path / "pixel_values.npy", mmap_mode="r")
         self.frame_mask = np.load(path / "frame_mask.npy")
         self.captions = source.captions
@@ -66,7 +67,7 @@ def _key(videos, clip_shape, fps):
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _decode(source, path, clip_shape, progress):
+def _decode(source, path, clip_shape, num_threads, progress):
     """Writes all clips into a folder that is there whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(
@@ -86,15 +87,7 @@ def _decode(source, path, clip_shape, progress):
         def load(index):
             pixel_values[index], frame_mask[index], _ = source.load(index)
 
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for _ in tqdm(
-                pool.map(load, range(num_videos)),
-                desc="Decoding",
-                total=num_videos,
-                unit="video",
-                disable=not progress,
-            ):
-                pass
+        run_threads(load, range(num_videos), progress, "video", num_threads)
         pixel_values.flush()
         np.save(aside / "frame_mask.npy", frame_mask)
         try:

@@ -1,5 +1,6 @@
 """Feeds batches of video clips and captions to training, with tf.data."""
 
+import functools
 import os
 
 from keras_longvideo.data.batches import batch_clips
@@ -85,7 +86,8 @@ def video_text_dataset(
         skip_batches: Int, how many batches to leave out at the start without
             reading them, over as many epochs as they fill, so that a run that
             was interrupted goes on with the batches that it would have had.
-            `skipped` must be `None` then. Defaults to `0`.
+            `skipped` must be `None` then; and for `fit`, `repeat` be `True`:
+            on JAX it begins a pass only to look at a batch. Defaults to `0`.
 
     Returns:
         A `tf.data.Dataset` of dictionaries with
@@ -124,6 +126,11 @@ def video_text_dataset(
     manifest = load_manifest(manifest, check_files=skipped is None)
     num_frames, fps, image_size = check_clip(num_frames, fps, image_size)
     source = _ManifestClips(manifest, num_frames, fps, image_size)
+    if not isinstance(cache, bool | str | os.PathLike):
+        raise ValueError(
+            "`cache` must be a bool or the path of a folder. "
+            f"Received: cache={cache!r}"
+        )
     if not isinstance(cache, bool):
         if skipped is not None:
             raise ValueError(
@@ -131,8 +138,14 @@ def video_text_dataset(
                 "all videos of the set. Leave those that cannot be read out "
                 f"of it. Received: skipped={skipped}"
             )
-        cache = DecodedClips(
-            source, cache, (num_frames, *image_size, 3), fps, progress
+        cache = functools.partial(
+            DecodedClips,
+            source,
+            cache,
+            (num_frames, *image_size, 3),
+            fps,
+            num_parallel_calls,
+            progress,
         )
     return batch_clips(
         source,

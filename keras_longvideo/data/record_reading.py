@@ -3,6 +3,7 @@
 import glob
 import os
 import warnings
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -20,8 +21,8 @@ from keras_longvideo.video import VideoError
 from keras_longvideo.video.resize import Resizer
 from keras_longvideo.video.sampling import sample_times
 
-# Part of a frame by which rounding may move a time before the frame's own.
-_SLACK = 1e-6
+# Part of a rate that may be lost where it is kept, as a float32.
+_ROUNDING = 2.0**-23
 
 
 def record_dataset(
@@ -100,7 +101,8 @@ def record_dataset(
         skip_batches: Int, how many batches to leave out at the start without
             reading them, over as many epochs as they fill, so that a run that
             was interrupted goes on with the batches that it would have had.
-            `skipped` must be `None` then. Defaults to `0`.
+            `skipped` must be `None` then; and for `fit`, `repeat` be `True`:
+            on JAX it begins a pass only to look at a batch. Defaults to `0`.
 
     Returns:
         A `tf.data.Dataset` of dictionaries; see `video_text_dataset`.
@@ -141,9 +143,14 @@ def record_dataset(
     """
     num_frames, fps, image_size = check_clip(num_frames, fps, image_size)
     check_int("group_size", group_size)
+    if not isinstance(cache, bool):
+        raise ValueError(
+            "`cache` must be a bool: only the clips of a manifest are kept in "
+            f"a folder. Received: cache={cache!r}"
+        )
     return batch_clips(
         _RecordClips(
-            _find_files(pattern),
+            _find_different_files(pattern),
             group_size,
             skipped,
             clip_arguments=(num_frames, fps, image_size),
@@ -163,6 +170,17 @@ def record_dataset(
         progress=progress,
         rows=rows,
     )
+
+
+def _find_different_files(pattern):
+    paths = _find_files(pattern)
+    counts = Counter(map(os.path.realpath, paths))
+    twice = [path for path, count in counts.items() if count > 1]
+    if twice:
+        raise ValueError(
+            f"`pattern` must name each file once. Received twice: {twice}"
+        )
+    return paths
 
 
 def _find_files(pattern):
@@ -196,11 +214,12 @@ class _RecordClips:
                 if skipped is None:
                     raise error
                 skipped.append((path, reason))
+                # Of the last group some may be lost.
+                spans = spans[: len(spans) - len(spans) % group_size]
                 warnings.warn(
                     f"Read {len(spans)} records of a damaged file. {error}",
                     stacklevel=3,
                 )
-                spans = spans[: len(spans) - len(spans) % group_size]
             if len(spans) % group_size:
                 raise ValueError(
                     "`group_size` must divide the number of records of each "
@@ -255,11 +274,14 @@ def _decode(data, num_frames, fps, image_size):
     for key, values in ((CAPTION, captions), (IMAGE, jpegs)):
         if not values:
             raise _Undecodable(f"nothing under {key!r}")
-    rate = example.context.feature[FRAME_RATE].float_list.value or [1.0]
-    if not rate[0] > 0:
-        raise _Undecodable(f"{FRAME_RATE!r} is {rate[0]:g}")
-    times = sample_times(fps, num_frames, 0.0, len(jpegs) / rate[0])
-    chosen = np.floor(times * rate[0] + _SLACK).astype(int)
+    rates = example.context.feature[FRAME_RATE].float_list.value
+    rate = rates[0] if rates else 1.0
+    if not rate > 0:
+        raise _Undecodable(f"{FRAME_RATE!r} is {rate:g}")
+    # With less than the true rate, the time of a frame would fall before it.
+    rate *= 1 + _ROUNDING
+    times = sample_times(fps, num_frames, 0.0, len(jpegs) / rate)
+    chosen = np.floor(times * rate).astype(int)
     chosen = np.minimum(chosen, len(jpegs) - 1)
     resize = Resizer(image_size)
     frames = np.empty((len(chosen), *image_size, 3), np.uint8)

@@ -226,7 +226,7 @@ def encode_video(path, captions, fps, image_size, quality, name=None):
         name: String, what the record calls it. Defaults to `None`, its path.
     """
     info = probe(path)
-    if isinstance(image_size, int):
+    if isinstance(image_size, int | np.integer):
         scale = min(image_size / min(info.height, info.width), 1.0)
         image_size = (round(info.height * scale), round(info.width * scale))
     times = sample_times(fps, None, 0.0, info.duration)

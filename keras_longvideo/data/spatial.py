@@ -98,13 +98,12 @@ def _stage(recipe, num_frames, rng):
         else:
             sentence, centres = "opposite", DIAGONALS[rng.integers(2)]
             centres = [centres[i] for i in rng.permutation(2)]
-            (first, second), colors = things, (t.color for t in things)
-            color, other_color = colors
+            first, second = things
             pairs = (
                 things,
                 (
-                    replace(first, color=other_color),
-                    replace(second, color=color),
+                    replace(first, color=second.color),
+                    replace(second, color=first.color),
                 ),
             )
         meanings = [

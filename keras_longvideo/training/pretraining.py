@@ -85,9 +85,10 @@ def pretrain(stage, output, progress=True):
     ```
     """
     output = pathlib.Path(output)
-    check_paths(stage)
-    _claim(output, stage)
     results = output / "results.json"
+    if not results.exists():
+        check_paths(stage)
+    _claim(output, stage)
     if results.exists():
         return json.loads(results.read_text("utf-8"))
 

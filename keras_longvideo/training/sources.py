@@ -2,6 +2,7 @@
 
 import functools
 import glob
+import os
 
 from keras_longvideo.data import mix_datasets
 from keras_longvideo.data import read_manifest
@@ -103,7 +104,8 @@ def check_paths(stage):
     """
     paths = [source.path for source in stage.train]
     for path in dict.fromkeys([*paths, *stage.held_out.values()]):
-        if not glob.glob(path):
+        # A file's own name may look like a pattern.
+        if not os.path.exists(path) and not glob.glob(path):
             raise FileNotFoundError(
                 f"A set of the stage names no file. Received: {path}"
             )

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import threading
 
 import numpy as np
 import pytest
@@ -89,6 +90,38 @@ def test_an_interrupted_decoding_leaves_nothing(
     assert (
         len(list(video_text_dataset(manifest, 2, cache=folder, **SMALL))) == 2
     )
+
+
+def test_nothing_is_decoded_for_arguments_that_do_not_fit(
+    make_set, tmp_path, decoded
+):
+    manifest = make_set(4)
+    for options in ({"batch_size": 5}, {"num_parallel_calls": 0}, {"seed": -1}):
+        arguments = {"batch_size": 2, **options}
+        with pytest.raises(ValueError, match="batch_size|parallel|seed"):
+            video_text_dataset(
+                manifest, cache=tmp_path / "clips", **arguments, **SMALL
+            )
+    assert not decoded
+    with pytest.raises(ValueError, match="`cache` must be.*cache=None"):
+        video_text_dataset(manifest, 2, cache=None, **SMALL)
+
+
+def test_as_many_are_decoded_side_by_side_as_asked_for(
+    make_set, tmp_path, decoded, monkeypatch
+):
+    threads = set()
+    load_clip = pipeline.load_clip
+
+    def load(*arguments):
+        threads.add(threading.get_ident())
+        return load_clip(*arguments)
+
+    monkeypatch.setattr(pipeline, "load_clip", load)
+    video_text_dataset(
+        make_set(6), 2, cache=tmp_path / "clips", num_parallel_calls=1, **SMALL
+    )
+    assert len(decoded) == 6 and len(threads) == 1
 
 
 def test_videos_cannot_be_skipped(make_set, tmp_path):

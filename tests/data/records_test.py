@@ -179,6 +179,21 @@ def test_which_frames_are_taken(tmp_path, fps, num_frames, expected):
     assert received.tolist() == list(expected)
 
 
+@pytest.mark.parametrize("rate", [0.7, 23.976, 29.97, 30000 / 1001])
+def test_rates_that_records_hold_rounded(tmp_path, rate):
+    # As a float32, which may be less than the rate that is asked for.
+    frames = np.zeros((300, 8, 8, 3), np.uint8)
+    frames += 30 * (np.arange(300)[:, None, None, None] % 7).astype(np.uint8)
+    path = write(tmp_path / "a.tfrecord", [encode_record(frames, "a", rate)])
+    for step in (1, 2):
+        pixels, _ = only_clip(
+            path, fps=rate / step, num_frames=400, image_size=(8, 8)
+        )
+        expected = frames[::step]
+        assert len(pixels) == len(expected)
+        np.testing.assert_allclose(pixels.astype(int), expected, atol=3)
+
+
 def test_records_give_the_batches_that_videos_give(make_set, tmp_path):
     manifest = make_set(6)
     path = tmp_path / "a.tfrecord"
@@ -199,7 +214,13 @@ def test_records_give_the_batches_that_videos_give(make_set, tmp_path):
 
 @pytest.mark.parametrize(
     "image_size, expected",
-    [(40, (40, 53)), (500, (60, 80)), (None, (60, 80)), ((30, 20), (30, 20))],
+    [
+        (40, (40, 53)),
+        (np.int64(40), (40, 53)),
+        (500, (60, 80)),
+        (None, (60, 80)),
+        ((30, 20), (30, 20)),
+    ],
 )
 def test_the_size_of_written_frames(tmp_path, image_size, expected):
     video = str(tmp_path / "a.mp4")
@@ -246,6 +267,10 @@ def test_files_are_found_by_pattern_folder_and_list(make_shards):
         dataset = record_dataset(pattern, 2, shuffle=False, **SMALL)
         assert numbers(dataset) == [[0, 1], [2, 3], [4, 5]]
     assert numbers(record_dataset(paths[2], 1, **SMALL)) == [[5]]
+    with pytest.raises(ValueError, match="each file once.*s-0-of-3"):
+        record_dataset([folder, paths[0]], 2)
+    with pytest.raises(ValueError, match="`cache` must be.*cache='clips'"):
+        record_dataset(folder, 2, cache="clips")
     with pytest.raises(FileNotFoundError, match="matches no file.*nothing"):
         record_dataset(folder / "nothing*", 2)
 
@@ -291,6 +316,12 @@ def test_a_file_that_is_cut_off(make_shards):
     with pytest.warns(UserWarning, match="Read 2 records"):
         dataset = record_dataset(path, 2, group_size=2, skipped=[], **SMALL)
     assert numbers(dataset) == [[0, 1]]
+    path.write_bytes(data[: find_records(path)[0][1][0] + 4])
+    with (
+        pytest.warns(UserWarning, match="Read 0 records"),
+        pytest.raises(ValueError, match="files with records"),
+    ):
+        record_dataset(path, 2, group_size=2, skipped=[], **SMALL)
 
 
 def test_a_file_of_something_else(tmp_path):

@@ -408,6 +408,7 @@ def test_the_report_tells_of_partial_results(tmp_path):
     assert "| *temporal* | 50.0 | 60.0 | 70.0 |" in lines
     assert "For reasons." in lines and "99" not in text
     assert "an abacus" in text
+    assert "reproduce_findings.py --scale=smoke --report=FOLDER" in lines[-4]
     drawn = {path.name for path in tmp_path.glob("*.png")}
     assert {"video_first.png", "masking.png"} <= drawn
     assert "long.png" not in drawn and all(f"({n})" in text for n in drawn)

@@ -21,6 +21,7 @@ from keras_longvideo import data
 from keras_longvideo.training import NonFiniteError
 from keras_longvideo.training import Source
 from keras_longvideo.training import pretrain
+from keras_longvideo.training import pretraining
 from keras_longvideo.training.run_log import read_log
 
 WORKER = pathlib.Path(__file__).with_name("pretrain_worker.py")
@@ -91,6 +92,8 @@ def test_what_a_run_leaves(finished, manifest):
 
 def test_a_finished_run_is_not_run_again(finished, monkeypatch):
     monkeypatch.setattr(keras.Model, "fit", None)
+    # Nor are its sets missed.
+    monkeypatch.setattr(pretraining, "check_paths", None)
     again = pretrain(finished.stage, finished.output, progress=False)
     assert again == finished.results
 

@@ -1,6 +1,7 @@
 """The batches of a stage, of manifests and of shards."""
 
 import itertools
+import shutil
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from keras_longvideo import data
 from keras_longvideo import models
 from keras_longvideo.training import Source
+from keras_longvideo.training.sources import check_paths
 from keras_longvideo.training.sources import held_out_clips
 from keras_longvideo.training.sources import training_batches
 from keras_longvideo.training.sources import training_captions
@@ -66,6 +68,17 @@ def test_held_out_sets_are_read_whole_and_in_order(paths, kind):
     # JPEG changes pixels by a few steps of 255.
     difference = np.abs(np.stack(pairs["videos"]) - decoded.astype(int))
     assert difference.mean() <= (0 if kind == "manifest" else 12)
+
+
+def test_a_name_that_looks_like_a_pattern(paths, tiny, tmp_path):
+    folder = tmp_path / "set [1]"
+    folder.mkdir()
+    path = str(shutil.copy(paths["manifest"], folder))
+    stage = tiny.stage(train=(Source(path, 4),), held_out={"set": path})
+    check_paths(stage)
+    (folder / "set.jsonl").unlink()
+    with pytest.raises(FileNotFoundError, match="names no file"):
+        check_paths(stage)
 
 
 @pytest.mark.parametrize("kind", ["manifest", "shards"])

@@ -105,7 +105,7 @@ def write_report(folder, scale):
     parts.append(_oracles(results))
     parts.append("\n## All runs\n")
     parts += [_section(finding, results) for finding in runs.FINDINGS]
-    parts.append(_how(results))
+    parts.append(_how(results, scale))
     path = folder / "README.md"
     write_atomically(path, "".join(parts))
     return path
@@ -194,13 +194,17 @@ def _mean_and_spread(scores):
     return f"{mean} ± {statistics.stdev(scores):.1f}"
 
 
-def _how(results):
+def _how(results, scale):
+    command = "python tools/reproduce_findings.py"
+    name = runs.scale_name(scale)
+    if name != "full":
+        command += f" --scale={name} --report=FOLDER"
     devices = sorted(
         {result["device"] for several in results.values() for result in several}
     )
     return (
         "\n## How\n\n"
-        "```sh\npython tools/reproduce_findings.py\n```\n\n"
+        f"```sh\n{command}\n```\n\n"
         f"Trained on: {', '.join(devices) or 'nothing yet'}. Seconds are those "
         "of a run beside others on the same machine. What each run is made of "
         "stands in `tools/findings/runs.py`, and in each result file.\n"

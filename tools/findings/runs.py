@@ -209,6 +209,11 @@ _WAYS = {
 }
 
 
+def scale_name(scale):
+    """The key of a scale in `SCALES`."""
+    return next(name for name, other in SCALES.items() if other == scale)
+
+
 def percent(rate):
     """A share as a run's name has it, as in `"mask75"`."""
     return f"{100 * rate:g}".replace(".", "_")

@@ -120,9 +120,8 @@ def train(run, seed, folders):
 def _command(run, seed, scale):
     """A command that does this run again, among few others."""
     finding = next(f for f in runs.FINDINGS if run in runs.RUNS_OF[f])
-    name = next(name for name, x in runs.SCALES.items() if x == scale)
     return (
-        f"python tools/reproduce_findings.py --scale={name} "
+        f"python tools/reproduce_findings.py --scale={runs.scale_name(scale)} "
         f"--findings={finding} --seeds={seed}"
     )
 
