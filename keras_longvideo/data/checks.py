@@ -9,7 +9,8 @@ from keras_longvideo.video.resize import check_image_size
 
 def check_int(name, value, least=1):
     """Returns an argument as an int of at least `least`, or raises."""
-    if not isinstance(value, int | np.integer) or value < least:
+    is_int = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not is_int or value < least:
         raise ValueError(
             f"`{name}` must be an int of at least {least}. "
             f"Received: {name}={value!r}"

@@ -359,6 +359,7 @@ def test_progress_counts_the_first_decoding(make_set, capsys):
     ("change", "message"),
     [
         ({"batch_size": 0}, "`batch_size` must be an int of at least 1.*=0"),
+        ({"batch_size": True}, "`batch_size` must be an int .*=True"),
         ({"batch_size": 4}, "holds 3 videos, too few .*=4"),
         ({"seed": -1}, "`seed` must be an int of at least 0.*=-1"),
         ({"group_size": 0}, "`group_size` must be .*=0"),

@@ -30,6 +30,7 @@ stage = Stage(
         ),
     },
     steps=300,
+    checkpoint_every=50,
     learning_rate=1.5e-3,
     warmup_steps=15,
     backbone={"num_frames": 256, "mask_rate": 0.75},

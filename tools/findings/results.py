@@ -5,6 +5,7 @@ import json
 import pathlib
 
 from findings import runs
+from keras_longvideo.data import rendering
 
 
 def recipe(run, scale):
@@ -31,6 +32,9 @@ def recipe(run, scale):
         "warmup_share": runs.WARMUP_SHARE,
         "sequence_length": runs.SEQUENCE_LENGTH,
         "scale": dataclasses.asdict(scale),
+        "image_size": runs.IMAGE_SIZE,
+        # Of the way videos are rendered.
+        "videos": rendering.VERSION,
     }
     return json.loads(json.dumps(made))
 
