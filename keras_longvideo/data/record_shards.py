@@ -64,6 +64,8 @@ def build_records(manifest, output, settings, num_shards=None, beam_flags=()):
         shard
         for shard, name in enumerate(shards)
         if not FileSystems.exists(_join(output, name))
+        # What it left out is told there.
+        or not FileSystems.exists(_report_path(output, shard))
     ]
     for shard in missing:
         rows = {

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import time
@@ -95,6 +96,15 @@ def test_what_is_whole_is_not_written_again(manifest, tmp_path):
     }
     assert after[lost] > before[lost]
     assert again == first
+
+
+def test_shards_without_a_report_are_written_again(manifest, tmp_path):
+    output = tmp_path / "out"
+    report = build_records(manifest, str(output), SETTINGS, num_shards=3)
+    shutil.rmtree(output / "work")
+    again = build_records(manifest, str(output), SETTINGS, num_shards=3)
+    assert again == report
+    assert read(output) == [0, 1, 3, 4, 6, 7]
 
 
 def test_other_flags_are_refused(manifest, tmp_path):
