@@ -16,7 +16,7 @@ All that is needed to go on lies in `--findings_output`. Results go to
 once, `README.md` and plots are written beside them of all there is, and of
 `notes.md`, if there is one.
 
-`--scale=small` has an eighth of the work or less; `--scale=smoke` is for trying
+`--scale=small` trains as the packaged presets were trained; `--scale=smoke` is for trying
 it out, two steps a run, whose numbers mean nothing.
 """
 
