@@ -16,8 +16,8 @@ All that is needed to go on lies in `--findings_output`. Results go to
 once, `README.md` and plots are written beside them of all there is, and of
 `notes.md`, if there is one.
 
-`--scale=small` trains as the packaged presets were trained; `--scale=smoke` is for trying
-it out, two steps a run, whose numbers mean nothing.
+`--scale=small` trains as the packaged presets were trained; `--scale=smoke` is
+for trying it out, two steps a run, whose numbers mean nothing.
 """
 
 import os
