@@ -458,8 +458,13 @@ def test_what_is_done_is_not_done_again(tool, tmp_path):
     )
     everything = tool.choose(runs.FINDINGS, [0, 1, 2], folders)
     assert len(everything) == len(set(everything)) == 3 * len(runs.RUNS)
-    # All of the first seed before any of the second, "a" before "d".
-    assert [seed for _, seed in everything] == [0] * 42 + [1] * 42 + [2] * 42
+    # "a" and "d" with all seeds before the others with one.
+    main = {run.name for f in ("a", "d") for run in runs.RUNS_OF[f]}
+    seeds = [seed for seed in (0, 1, 2) for _ in main]
+    first, others = everything[: len(seeds)], everything[len(seeds) :]
+    assert {name for name, _ in first} == main
+    assert [seed for _, seed in first] == seeds
+    assert [seed for _, seed in others] == sorted(seed for _, seed in others)
     names = [name for name, _ in everything]
     assert names.index("short_frame") < names.index("long_joint")
 
