@@ -3,6 +3,7 @@
 import difflib
 import fnmatch
 import inspect
+import os
 import pathlib
 
 from keras_longvideo.hub import download_preset
@@ -70,13 +71,14 @@ def open_preset(preset, load_weights=True):
         return Preset(name, backbone={"config": entry["config"]})
     if name.startswith(HUB_PREFIX):
         return _read(name, pathlib.Path(download_preset(name)))
-    directory = pathlib.Path(preset)
-    if directory.is_dir():
-        return _read(name, directory)
+    # The path of nothing would be that of the working directory.
+    is_path = isinstance(preset, str | os.PathLike) and name
+    if is_path and pathlib.Path(preset).is_dir():
+        return _read(name, pathlib.Path(preset))
     close = difflib.get_close_matches(name, vivit_presets, n=3)
     hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
     raise ValueError(
-        f"There is no preset {name!r}.{hint} A preset is a built-in name "
+        f"There is no preset {preset!r}.{hint} A preset is a built-in name "
         "(see `keras_longvideo.list_presets()`), a directory, or a handle "
         "'hf://org/name' or 'hf://org/name@revision'."
     )

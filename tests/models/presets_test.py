@@ -218,6 +218,8 @@ def test_unknown_overrides_are_refused(fitted, cls):
     [
         ("short_vivit_bse", "no preset 'short_vivit_bse'.*'short_vivit_base'"),
         ("no/such/folder", "no preset 'no/such/folder'. A preset is"),
+        ("", "no preset ''. A preset is"),
+        (None, "no preset None. A preset is"),
         ("hf://no_organization", "`handle` must"),
     ],
 )
