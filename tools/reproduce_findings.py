@@ -16,8 +16,9 @@ All that is needed to go on lies in `--findings_output`. Results go to
 once, `README.md` and plots are written beside them of all there is, and of
 `notes.md`, if there is one.
 
-`--scale=small` trains as the packaged presets were trained; `--scale=smoke` is
-for trying it out, two steps a run, whose numbers mean nothing.
+`--scale=small` has the videos, batches and steps of the packaged presets;
+`--scale=smoke` is for trying it out, two steps a run, whose numbers mean
+nothing.
 """
 
 import os

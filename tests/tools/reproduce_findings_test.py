@@ -20,7 +20,7 @@ from findings import scheduling
 from findings import training_job
 
 import keras_longvideo
-from keras_longvideo import data
+from keras_longvideo.data.wording import WORDS
 
 pytestmark = pytest.mark.backend_free
 
@@ -531,6 +531,15 @@ def test_small_results_do_not_take_the_place_of_full_ones(tool):
         tool.choose(["a", "z"], [0], None)
 
 
+def vocabulary():
+    return folders_lib.VOCABULARY.read_text("utf-8").splitlines()
+
+
+def test_the_vocabulary_has_all_words_of_the_sets():
+    assert set(WORDS) <= set(vocabulary())
+    assert len(vocabulary()) == len(set(vocabulary()))
+
+
 @pytest.mark.slow
 def test_runs_are_trained(tool, tmp_path):
     folders = folders_lib.Folders(
@@ -551,10 +560,5 @@ def test_runs_are_trained(tool, tmp_path):
     assert preset.backbone.mask_rate == 0.75
     assert preset.backbone.num_layers == SMOKE.num_layers
     # The words of all sets are known from the first stage on.
-    tokenizer = preset.preprocessor.tokenizer
-    captions = data.read_manifest(folders.manifest("long"))["captions"]
-    tokens = {
-        int(token) for several in captions for token in tokenizer(several[0])
-    }
-    assert tokenizer.token_to_id("[UNK]") not in tokens
+    assert preset.preprocessor.tokenizer.get_vocabulary() == vocabulary()
     report.write_report(folders.findings, SMOKE)

@@ -2,14 +2,15 @@
 
 import hashlib
 import json
-import os
 import pathlib
 
 from findings import results
 from findings import runs
-from keras_longvideo.data.files import write_atomically
 
-VOCABULARY_SIZE = 1000
+# All words of all splits: what starts from a run of images goes on with its.
+VOCABULARY = (
+    pathlib.Path(__file__).parents[1] / "configs" / "shapes_vocabulary.txt"
+)
 
 
 class Folders:
@@ -51,10 +52,6 @@ class Folders:
         """The folder of a training set's decoded clips."""
         return self.set_of(split).with_suffix(".clips")
 
-    @property
-    def vocabulary(self):
-        return self.output / "sets" / f"vocabulary_{self._key(self.scale)}.txt"
-
     def run(self, name, seed):
         recipe = results.recipe(runs.RUNS[name], self.scale)
         folder = f"{name}_seed{seed}_{self._key(recipe)}"
@@ -73,7 +70,7 @@ class Folders:
 
 
 def prepare_sets(folders, chosen):
-    """Renders all sets and decodes what some runs need, unless it is there.
+    """Renders and decodes the sets that some runs need, unless it is done.
 
     Args:
         folders: `Folders`.
@@ -82,17 +79,17 @@ def prepare_sets(folders, chosen):
     from keras_longvideo import data
 
     scale = folders.scale
-    for split in runs.SPLITS:
-        # All of them, whatever is chosen: the first stage learns with the
-        # words of the last.
+    for split in dict.fromkeys(s for run in chosen for s in run.sources):
         data.render_videos(folders.set_of(split), split, scale.videos[split])
+    for split in dict.fromkeys(
+        s for run in chosen for s in runs.HELD_OUT[run.stage]
+    ):
         data.render_videos(
             folders.set_of(split, is_held_out=True),
             split,
             scale.held_out,
             held_out=True,
         )
-    _write_vocabulary(folders)
     clips = {
         (split, 1 if split == "image" else run.num_frames)
         for run in chosen
@@ -109,26 +106,3 @@ def prepare_sets(folders, chosen):
             cache=folders.clips(split),
             progress=True,
         )
-
-
-def _write_vocabulary(folders):
-    if folders.vocabulary.exists():
-        return
-    import keras_hub
-    import tensorflow as tf
-
-    from keras_longvideo import data
-
-    captions = [
-        caption
-        for split in runs.SPLITS
-        for several in data.read_manifest(folders.manifest(split))["captions"]
-        for caption in several
-    ]
-    words = keras_hub.tokenizers.compute_word_piece_vocabulary(
-        tf.data.Dataset.from_tensor_slices(captions),
-        vocabulary_size=VOCABULARY_SIZE,
-        lowercase=True,
-    )
-    os.makedirs(folders.vocabulary.parent, exist_ok=True)
-    write_atomically(folders.vocabulary, "\n".join(words) + "\n")

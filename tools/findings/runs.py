@@ -83,7 +83,7 @@ SCALES = {
         long_videos=32,
         num_layers=NUM_LAYERS,
     ),
-    # For two CPU cores: as the packaged presets were trained.
+    # For two CPU cores: the videos and steps of the packaged presets.
     "small": Scale(
         videos={
             "image": 10_000,

@@ -7,6 +7,7 @@ import platform
 
 from findings import results
 from findings import runs
+from findings.folders import VOCABULARY
 from keras_longvideo.data.files import write_atomically
 
 # What runs start from that start from no other run.
@@ -44,7 +45,7 @@ def make_stage(run, seed, folders):
     steps = scale.steps[run.stage]
     backbone, vocabulary = run.backbone, None
     if run.start is None:
-        preset, vocabulary = ARCHITECTURES[run.stage], str(folders.vocabulary)
+        preset, vocabulary = ARCHITECTURES[run.stage], str(VOCABULARY)
         backbone = {**backbone, "num_layers": scale.num_layers}
     else:
         preset = str(folders.preset(run.start, seed))
