@@ -158,7 +158,7 @@ def main(_):
     new = {name: list(map(reword, x)) for name, x in known.items()}
     unheard = recall(retriever, embeddings, new)
     # Nothing new is to be seen, only to be read: the video encoder stays as it
-    # is, which makes a step three times as fast.
+    # is, and needs no backward pass.
     retriever.backbone.trainable = False
     # What a batch holds decides what there is to learn: only where a video
     # meets its twin does the order of frames matter. Twins come one after the
