@@ -69,6 +69,11 @@ def main(_):
         held_out = data.read_manifest(paths[1])
     else:
         num_train = len(train["videos"]) * 4 // 5
+        if num_train < 2:
+            raise app.UsageError(
+                "--csv must name at least 3 videos, the last fifth of which "
+                f"is held out. Received: {len(train['videos'])} videos"
+            )
         held_out = {name: column[num_train:] for name, column in train.items()}
         train = {name: column[:num_train] for name, column in train.items()}
     print(

@@ -72,3 +72,14 @@ def test_own_csv(trained, run_example, tmp_path):
     assert "8 videos for training, 2 held out" in text
     np.testing.assert_allclose(scores(text)[:, 2], 50.0)
     assert 'Search for "a dark film"' in text
+
+
+def test_too_few_videos(run_example, tmp_path):
+    (tmp_path / "two.csv").write_text("video,caption\na.mp4,a\nb.mp4,b\n")
+    for name in ("a", "b"):
+        frames = np.zeros((8, 48, 64, 3), np.uint8)
+        write_video(tmp_path / f"{name}.mp4", frames, fps=8)
+    with pytest.raises(AssertionError, match="at least 3 videos.*: 2 videos"):
+        run_example(
+            "fine_tune_on_your_videos.py", f"--csv={tmp_path / 'two.csv'}"
+        )
