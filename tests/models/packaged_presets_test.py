@@ -31,6 +31,13 @@ TOLERANCE = 1e-4
 every_preset = pytest.mark.parametrize("name", NAMES)
 
 
+@pytest.mark.backend_free
+def test_all_are_there():
+    kinds = ("image", "short", "long")
+    expected = {f"{kind}_vivit_tiny_shapes" for kind in kinds}
+    assert {*expected, "short_vivit_tiny_shapes_masked"} <= set(NAMES)
+
+
 def golden(name):
     return dict(np.load(ROOT / name / "golden.npz"))
 
