@@ -96,7 +96,11 @@ def _train_last_layers(backbone, last_layers):
 
 
 def _train_parts(backbone, parts):
-    """Trains weights by parts of their path, and the patch convolution."""
+    """Trains weights by parts of their path, and what is new in a video.
+
+    That is the patch convolution and, since those of an image encoder are
+    alike at all times, positions in time: without them no order is learned.
+    """
     # Each layer: on TensorFlow, to set what a model is already does nothing,
     # whatever its layers are.
     backbone.trainable = True
@@ -104,7 +108,7 @@ def _train_parts(backbone, parts):
         layer.trainable = True
     for weight in backbone.weights:
         path = weight.path.removeprefix(f"{backbone.name}/")
-        is_patch = path.startswith("embedding/") and "positions" not in path
+        is_new = path.startswith("embedding/") and "space_" not in path
         is_fixed = backbone.positions == "fixed" and "positions" in path
         is_part = any(part in path for part in parts)
-        weight.trainable = is_patch or (is_part and not is_fixed)
+        weight.trainable = (is_new or is_part) and not is_fixed

@@ -554,24 +554,24 @@ class ViViTBackbone(Backbone):
         The ways of the LongViViT paper. With its first layers frozen, an
         encoder keeps nothing of them for the backward pass: their share of a
         training step's memory goes, and two thirds of their compute. The other
-        ways train few weights, but pass through all layers. Call it before
-        `compile`; `summary()` then tells how many parameters are trained.
-        Adapters and LoRA become part of the encoder's config, and of its
-        presets.
+        ways train few weights, but pass through all layers, and train what a
+        video has that an image has not: the convolution that embeds patches,
+        and positions in time, which are alike at all times in an encoder that
+        was made of an image's. Call it before `compile`; `summary()` then
+        tells how many parameters are trained. Adapters and LoRA become part of
+        the encoder's config, and of its presets.
 
         Args:
             last_layers: int. Trains the last transformer blocks, this many,
-                with the final norm and the pooling. The paper tunes the last 4
-                from short to long video.
+                with the final norm and the pooling; for an encoder that knows
+                time already. The paper tunes the last 4 from short to long
+                video.
             adapter_dim: int. Adds an MLP of this width behind every
-                feed-forward layer, which at first changes nothing, and trains
-                these and the convolution that embeds patches.
+                feed-forward layer, which at first changes nothing.
             lora_rank: int. Adds an update of this rank to every linear map of
-                attention and feed-forward, which at first is zero, and trains
-                these and the convolution that embeds patches.
+                attention and feed-forward, which at first is zero.
             temporal_only: bool. Trains attention over time and its gate, of an
-                encoder with factorised attention, and the convolution that
-                embeds patches. Defaults to `False`.
+                encoder with factorised attention. Defaults to `False`.
 
         Raises:
             ValueError: if there is more than one way, or it doesn't fit the

@@ -20,7 +20,9 @@ WAYS = [{"adapter_dim": 3}, {"lora_rank": 2}]
 # A block's maps: query, key, value, output; and of the feed-forward.
 LORA = 4 * (12 + 12) * 2 + 2 * (12 + 16) * 2
 ADAPTER = 12 * 3 + 3 + 3 * 12 + 12
-PATCH = 2 * 4 * 4 * 3 * 12 + 12 + 4 * 4 * 3 * 12 + 12
+# The convolution that embeds patches, of videos and of images, and positions
+# in time.
+PATCH = 2 * 4 * 4 * 3 * 12 + 12 + 4 * 4 * 3 * 12 + 12 + 2 * 12
 
 
 def make(**overrides):
@@ -93,10 +95,29 @@ def test_over_time_alone():
     }
     over_time = ("/time_attention/", "/time_gate")
     for path in paths:
-        is_patch = path.startswith("embedding/") and "positions" not in path
+        is_patch = path.startswith("embedding/") and "space" not in path
         assert is_patch or any(x in path for x in over_time), path
     # 4 maps of 12 x 12 with biases, and a gate.
     assert count(backbone.trainable_weights) == PATCH + 2 * (4 * 156 + 1)
+
+
+@pytest.mark.parametrize(
+    "way", [*WAYS, {"temporal_only": True}], ids=["adapters", "lora", "time"]
+)
+@pytest.mark.parametrize("positions", ["separate", "joint", "fixed"])
+def test_positions_in_time_are_trained(way, positions):
+    # Those of an image encoder are alike at all times: frozen, the encoder
+    # could never tell one order of frames from another.
+    backbone = make(attention="factorized", positions=positions)
+    backbone.adapt(**way)
+    trained = {
+        w.path.split("/")[-1]
+        for w in backbone.trainable_weights
+        if w.path.startswith("embedding/")
+    }
+    kernels = {"kernel", "bias", "image_kernel", "image_bias"}
+    in_time = {"separate": {"time_positions"}, "joint": {"joint_positions"}}
+    assert trained == kernels | in_time.get(positions, set())
 
 
 @pytest.mark.parametrize("way", WAYS)
