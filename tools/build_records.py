@@ -29,8 +29,13 @@ A run that was interrupted goes on where it was, if it is started again with
 the same flags: a file that is there is whole, and is not written again.
 `report.json` beside the files tells how many videos each holds, and which
 videos failed and why. To try those again, delete the files that it names for
-them and start again. The folder `work` is what is needed to go on; it may be
-deleted when all is done.
+them and start again. The folder `work` is what is needed to go on, without
+which all files are written again, and holds what killed runs left unfinished;
+it may be deleted when all is done. Where the output is no folder of this
+machine, files are made in a temporary folder (`TMPDIR`) first.
+
+With videos that come in groups, such as a video and its hard negative, pass
+`--group_size` here, too. The exit status is 1 if no video could be read.
 """
 
 import logging
@@ -66,7 +71,12 @@ _GROUP_SIZE = flags.DEFINE_integer(
 
 def _image_size(values):
     """`--image_size` as `data.write_records` takes it."""
-    numbers = [int(value) for value in values]
+    try:
+        numbers = [int(value) for value in values]
+    except ValueError as error:
+        raise app.UsageError(
+            f"--image_size must be one number or two. Received: {values}"
+        ) from error
     if len(numbers) == 1:
         return numbers[0]
     return tuple(numbers) or None
@@ -95,6 +105,8 @@ def main(argv):
         print(f"  {row['video']}: {row['reason']}")
     if len(failed) > 10:
         print("  and so on: report.json has them all")
+    # For scripts that would go on with an empty set.
+    return int(report["num_records"] == 0)
 
 
 if __name__ == "__main__":

@@ -54,8 +54,8 @@ LIMITS = """\
 """
 
 
-def write_card(directory, name, run, command, retriever, report):
-    """Writes the model card of a packaged preset.
+def make_card(directory, name, run, command, retriever, report):
+    """Makes the model card of a packaged preset.
 
     Args:
         directory: path of the preset.
@@ -63,7 +63,8 @@ def write_card(directory, name, run, command, retriever, report):
         run: path of the run, with its `stage.json` and `results.json`.
         command: string. What trains it.
         retriever: `VideoTextRetriever`, the preset loaded.
-        report: dict. As `package_preset` returns it.
+        report: dict of `cosines` and `scores`, as `package_preset` returns
+            them.
 
     Returns:
         The card's text.

@@ -6,7 +6,7 @@ import shutil
 import h5py
 import keras
 import numpy as np
-from preset_card import write_card
+from preset_card import make_card
 
 from keras_longvideo import models
 from keras_longvideo.hub.preset_files import check_preset
@@ -65,7 +65,7 @@ def package_preset(run, name, root, command, manifests):
             },
         }
         np.savez_compressed(aside / "golden.npz", **golden)
-        card = write_card(aside, name, run, command, packaged, report)
+        card = make_card(aside, name, run, command, packaged, report)
         (aside / "README.md").write_text(card, encoding="utf-8")
 
         # Hidden ones are what an interrupted packaging left.

@@ -1,22 +1,22 @@
 """Trains what tests the LongViViT paper's findings, and writes the table.
 
-Every run with three seeds, on videos that are rendered first; eight runs side
-by side share one GPU:
+Every run with three seeds, on videos that are rendered first, on two CPU cores
+in pieces of two hours, the most important runs first; each call goes on where
+the last one stopped:
 
-    python tools/reproduce_findings.py --workers=8
+    python tools/reproduce_findings.py --time_limit=7200
 
-On CPUs, in pieces of two hours, the most important runs first; each call goes
-on where the last one stopped:
+On CPUs a worker has cores of its own, as many as there are for each. At a
+larger scale, eight runs side by side share one GPU:
 
-    python tools/reproduce_findings.py --scale=small --seeds=0 --workers=1 \
-        --report=findings_output/small --time_limit=7200
+    python tools/reproduce_findings.py --scale=full --workers=8 \
+        --report=findings_output/full
 
 All that is needed to go on lies in `--findings_output`. Results go to
 `--report`/results, a small file a run; at the end, and with `--workers=0` at
 once, `README.md` and plots are written beside them of all there is, and of
 `notes.md`, if there is one.
 
-`--scale=small` has the videos, batches and steps of the packaged presets;
 `--scale=smoke` is for trying it out, two steps a run, whose numbers mean
 nothing.
 """
@@ -30,6 +30,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 import collections
+import itertools
 import pathlib
 import sys
 import time
@@ -51,20 +52,25 @@ _OUTPUT = flags.DEFINE_string(
 _REPORT = flags.DEFINE_string(
     "report", "docs/findings", "Folder of the report and the result files."
 )
-_SCALE = flags.DEFINE_enum("scale", "full", list(runs.SCALES), "How much.")
+_SCALE = flags.DEFINE_enum(
+    "scale", runs.DEFAULT_SCALE, list(runs.SCALES), "How much."
+)
 _FINDINGS = flags.DEFINE_list(
     "findings", list(runs.FINDINGS), "Which findings to do the runs of."
 )
 _SEEDS = flags.DEFINE_list("seeds", list(map(str, runs.SEEDS)), "Which seeds.")
-_WORKERS = flags.DEFINE_integer("workers", 4, "Runs at a time.", lower_bound=0)
+_WORKERS = flags.DEFINE_integer("workers", 2, "Runs at a time.", lower_bound=0)
 _TIME_LIMIT = flags.DEFINE_float(
     "time_limit",
     None,
     "Seconds, from the start, after which no run begins and those at work are "
     "stopped; they go on another time.",
 )
-_SERVE = flags.DEFINE_bool(
-    "serve", False, "Do runs that are handed in on standard input."
+_SERVE = flags.DEFINE_integer(
+    "serve",
+    None,
+    "Be the worker of this number, and do the runs that are handed in on "
+    "standard input.",
 )
 
 # Lines of a failed run's log that are shown.
@@ -94,7 +100,7 @@ def choose(findings, seeds, folders):
     def add(name, seed):
         start = runs.RUNS[name].start
         # Results are kept where presets are not.
-        if start and not folders.preset(start, seed).exists():
+        if start and not folders.has_preset(start, seed):
             add(start, seed)
         if (name, seed) not in chosen:
             chosen.append((name, seed))
@@ -126,8 +132,10 @@ def train_all(chosen, folders, num_workers, time_limit):
     def log_of(job):
         return folders.log(*ids[job])
 
+    numbers = itertools.count()
+
     def make_worker():
-        command = [sys.executable, *sys.argv, "--serve"]
+        command = [sys.executable, *sys.argv, f"--serve={next(numbers)}"]
         return processes.ProcessWorker(command, log_of, environment())
 
     (folders.output / "runs").mkdir(parents=True, exist_ok=True)
@@ -166,7 +174,7 @@ def tail(path):
 
 def main(_):
     began = time.monotonic()
-    if _SCALE.value != "full" and _REPORT.value == _REPORT.default:
+    if _SCALE.value != _SCALE.default and _REPORT.value == _REPORT.default:
         raise app.UsageError(
             "Results of another --scale take the place of those that are "
             f"there. Pass a --report of its own. Received: {_SCALE.value}"
@@ -174,7 +182,8 @@ def main(_):
     folders = folders_lib.Folders(
         _OUTPUT.value, _REPORT.value, runs.SCALES[_SCALE.value]
     )
-    if _SERVE.value:
+    if _SERVE.value is not None:
+        processes.keep_to_own_cores(_SERVE.value, _WORKERS.value)
 
         def do(job):
             name, seed = job.split(":")

@@ -19,6 +19,9 @@ def read_stage(path, steps=None, seed=None, settings=()):
 
     Returns:
         A `keras_longvideo.training.Stage`.
+
+    Raises:
+        ValueError: if the file sets no stage, or a setting names no field.
     """
     stage = runpy.run_path(path).get("stage")
     if not isinstance(stage, training.Stage):

@@ -1,8 +1,11 @@
 """Clips that are decoded once, into files that all processes share."""
 
+import errno
 import hashlib
 import json
+import math
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -29,6 +32,7 @@ class DecodedClips:
         progress: Bool, whether to show a progress bar.
 
     Raises:
+        OSError: If the disk has no room for them.
         VideoError: If a video cannot be read.
     """
 
@@ -70,6 +74,16 @@ def _key(videos, clip_shape, fps):
 def _decode(source, path, clip_shape, num_threads, progress):
     """Writes all clips into a folder that is there whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    num_bytes = len(source) * math.prod(clip_shape)
+    free = shutil.disk_usage(path.parent).free
+    if num_bytes > free:
+        # A file that is mapped into memory would end the process instead.
+        raise OSError(
+            errno.ENOSPC,
+            f"The folder of `cache` has {free / 1e9:.1f} GB left, and the "
+            f"clips need {num_bytes / 1e9:.1f} GB",
+            str(path.parent),
+        )
     with tempfile.TemporaryDirectory(
         prefix="partial_", dir=path.parent, ignore_cleanup_errors=True
     ) as partial:

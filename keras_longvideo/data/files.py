@@ -1,7 +1,8 @@
-"""Writing files whole or not at all."""
+"""Writing text files whole or not at all."""
 
 import os
-from pathlib import Path
+
+from keras_longvideo.video.whole_file import whole_file
 
 
 def write_atomically(path, text):
@@ -11,6 +12,11 @@ def write_atomically(path, text):
         path: Path of the file.
         text: String.
     """
-    partial = Path(f"{path}.partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
+    with (
+        whole_file(path) as unfinished,
+        open(unfinished, "w", encoding="utf-8") as file,
+    ):
+        file.write(text)
+        # Else a loss of power may leave an empty one.
+        file.flush()
+        os.fsync(file.fileno())

@@ -207,21 +207,34 @@ def _read_jsonl(path):
 
 def _read_csv(path):
     with open(path, encoding="utf-8-sig", newline="") as lines:
-        rows = csv.DictReader(lines)
-        columns = rows.fieldnames or ["video", "caption"]
-        if "caption" not in columns or not {"video", "image"} & set(columns):
+        # Strict, since a quote that is never closed would else swallow rows.
+        rows = csv.DictReader(lines, strict=True)
+        try:
+            yield from _rows_of_csv(path, rows)
+        except csv.Error as error:
+            # Where the row begins.
             raise ValueError(
-                f"{path} must have the columns 'video' and 'caption', or "
-                f"'image' and 'caption'. Received: {columns}"
+                f"{path}, line {rows.line_num + 1}: not valid CSV ({error}). A "
+                "quote that begins a value must end it, and one inside of it "
+                "is written twice."
+            ) from error
+
+
+def _rows_of_csv(path, rows):
+    columns = rows.fieldnames or ["video", "caption"]
+    if "caption" not in columns or not {"video", "image"} & set(columns):
+        raise ValueError(
+            f"{path} must have the columns 'video' and 'caption', or "
+            f"'image' and 'caption'. Received: {columns}"
+        )
+    for row in rows:
+        if None in row:
+            raise ValueError(
+                f"{path}, line {rows.line_num}: more values than columns; "
+                "quote a caption that has commas in it. "
+                f"Received in excess: {row[None]}"
             )
-        for row in rows:
-            if None in row:
-                raise ValueError(
-                    f"{path}, line {rows.line_num}: more values than columns; "
-                    "quote a caption that has commas in it. "
-                    f"Received in excess: {row[None]}"
-                )
-            yield rows.line_num, _file_of(row), [row["caption"]]
+        yield rows.line_num, _file_of(row), [row["caption"]]
 
 
 def _file_of(row):
@@ -245,6 +258,13 @@ def _check_row(where, video, captions):
                 f"{where}: 'caption' must be a text that is not empty. "
                 f"Received: {caption!r}"
             )
+        try:
+            caption.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                f"{where}: 'caption' must be text that UTF-8 can hold, with "
+                f"no half of a character in it. Received: {caption!r}"
+            ) from error
 
 
 def _is_address(video):

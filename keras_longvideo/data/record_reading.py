@@ -2,6 +2,7 @@
 
 import glob
 import os
+import re
 import warnings
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +22,8 @@ from keras_longvideo.video import VideoError
 from keras_longvideo.video.resize import Resizer
 from keras_longvideo.video.sampling import sample_times
 
+# A file's name that tells how many there are.
+_SHARD = re.compile(r"(.*)-(\d{5})-of-(\d{5})(.*)")
 # Part of a rate that may be lost where it is kept, as a float32.
 _ROUNDING = 2.0**-23
 
@@ -45,7 +48,10 @@ def record_dataset(
 ):
     """Makes a `tf.data.Dataset` of batches of clips out of TFRecord files.
 
-    The batches are those of `video_text_dataset`, and so are the options. The
+    The batches are those of `video_text_dataset`, and so are the options, as
+    long as the records hold the frames that are asked for: of those that they
+    lack, the ones before are repeated, so write them at an `fps` as high as
+    any that is read. The
     records are `tf.train.SequenceExample`s as `write_records` and
     `tools/build_records.py` write them, or as others have made them for DMVR
     and Scenic: of their keys, the feature list `image/encoded` (JPEG or PNG)
@@ -65,8 +71,9 @@ def record_dataset(
 
     Args:
         pattern: Path of a TFRecord file, or a pattern such as
-            `"train/*.tfrecord*"`, or a folder, for `*.tfrecord*` in it; or a
-            list of these. The files lie on a disk, or on what is mounted as
+            `"train/*.tfrecord*"`, or a folder, for `*.tfrecord*` in it, all of
+            them if their names tell how many there are; or a list of these.
+            The files lie on a disk, or on what is mounted as
             one, and are not compressed.
         batch_size: Int, videos in a batch.
         num_frames: Int, frames in a clip. Defaults to `16`.
@@ -96,8 +103,9 @@ def record_dataset(
             batches are full then. Defaults to `None`, all of them.
         group_size: Int, how many videos that follow one another in a file stay
             together in a batch: hard negatives of one another. It must divide
-            `batch_size` and the number of records of each file. `shuffle`
-            shuffles groups. Defaults to `1`.
+            `batch_size` and the number of records of each file, which have to
+            be written with the same `group_size`. `shuffle` shuffles groups.
+            Defaults to `1`.
         skip_batches: Int, how many batches to leave out at the start without
             reading them, over as many epochs as they fill, so that a run that
             was interrupted goes on with the batches that it would have had.
@@ -108,7 +116,8 @@ def record_dataset(
         A `tf.data.Dataset` of dictionaries; see `video_text_dataset`.
 
     Raises:
-        FileNotFoundError: If no file matches.
+        FileNotFoundError: If no file matches, or files of a folder such as
+            `a-00003-of-00010.tfrecord` are missing.
         VideoError: If a file is damaged and `skipped` is `None`.
         ValueError: If an argument is not as described, or if there are fewer
             records than `batch_size` with `drop_remainder`.
@@ -189,7 +198,9 @@ def _find_files(pattern):
         return [path for part in pattern for path in _find_files(part)]
     pattern = os.fspath(pattern)
     if os.path.isdir(pattern):
-        pattern = os.path.join(glob.escape(pattern), "*.tfrecord*")
+        files = _find_files(os.path.join(glob.escape(pattern), "*.tfrecord*"))
+        _check_complete(pattern, files)
+        return files
     # A file's own name may look like a pattern.
     found = [pattern] if os.path.isfile(pattern) else sorted(glob.glob(pattern))
     if not found:
@@ -197,6 +208,23 @@ def _find_files(pattern):
             f"`pattern` matches no file. Received: {pattern}"
         )
     return found
+
+
+def _check_complete(folder, files):
+    """Raises where the names of a folder's files tell that some are missing."""
+    found = {}
+    for file in files:
+        if match := _SHARD.fullmatch(os.path.basename(file)):
+            name, shard, count, suffix = match.groups()
+            found.setdefault((name, int(count), suffix), set()).add(int(shard))
+    for (name, count, suffix), shards in found.items():
+        if len(shards) < count:
+            raise FileNotFoundError(
+                f"`pattern` is a folder with {len(shards)} of the {count} "
+                f"files {name}-*-of-{count:05d}{suffix}. Wait until all are "
+                "written, or name those to read by a pattern. "
+                f"Received: {folder}"
+            )
 
 
 class _RecordClips:

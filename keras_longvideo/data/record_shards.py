@@ -12,6 +12,7 @@ import math
 import os
 import shutil
 import tempfile
+import uuid
 
 from keras_longvideo.data.checks import check_int
 from keras_longvideo.data.records import check_record_arguments
@@ -137,7 +138,9 @@ def write_shard(shard, output, settings):
     name = shard_name(shard, settings["num_shards"])
     rows = _read_json(_rows_path(output, shard))
     failed = []
-    with tempfile.TemporaryDirectory() as folder:
+    # Where it is a matter of renaming, what a killed run leaves lies in sight.
+    work = None if "://" in output else _join(output, "work")
+    with tempfile.TemporaryDirectory(prefix="partial_", dir=work) as folder:
         local = os.path.join(folder, name)
         num_records = write_encoded(
             local,
@@ -158,7 +161,10 @@ def write_shard(shard, output, settings):
         }
         # Before the shard, which says that all is done.
         _write_json(_report_path(output, shard), report)
-        _write(_join(output, name), functools.partial(_copy_from, local))
+        if work is not None:
+            os.replace(local, _join(output, name))
+        else:
+            _write(_join(output, name), functools.partial(_copy_from, local))
 
 
 def _encode(video, captions, settings):
@@ -260,7 +266,8 @@ def _write(path, fill):
     from apache_beam.io.filesystems import FileSystems
 
     folder, name = FileSystems.split(path)
-    partial = _join(folder, f".{name}.partial")
+    # A runner may try the same twice, side by side.
+    partial = _join(folder, f".{name}.{uuid.uuid4().hex}")
     with FileSystems.create(
         partial, compression_type=CompressionTypes.UNCOMPRESSED
     ) as file:

@@ -5,7 +5,6 @@ MediaPipe's MediaSequence use.
 """
 
 import os
-from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
@@ -15,11 +14,12 @@ from keras_longvideo.data.checks import check_positive
 from keras_longvideo.data.manifest import check_manifest
 from keras_longvideo.data.manifest import load_manifest
 from keras_longvideo.video import VideoError
-from keras_longvideo.video import frames_at
-from keras_longvideo.video import probe
+from keras_longvideo.video.frames import read_frames
+from keras_longvideo.video.packets import read_packets
 from keras_longvideo.video.resize import check_frames
 from keras_longvideo.video.resize import check_image_size
 from keras_longvideo.video.sampling import sample_times
+from keras_longvideo.video.whole_file import whole_file
 
 IMAGE = "image/encoded"
 CAPTION = "caption/string"
@@ -48,7 +48,7 @@ def encode_record(frames, captions, fps=1.0, name=None, quality=95):
         frames: uint8 array of shape `(num_frames, height, width, 3)`, RGB.
         captions: String, or list of strings.
         fps: Float, frames a second of `frames`. Defaults to `1.0`.
-        name: String, such as the video's path. Defaults to `None`.
+        name: String or path, such as the video's. Defaults to `None`.
         quality: Int from 1 to 100, of the JPEGs. Defaults to `95`, what
             TensorFlow encodes with.
 
@@ -78,10 +78,13 @@ def encode_record(frames, captions, fps=1.0, name=None, quality=95):
     ```
     """
     check_frames(frames)
+    if len(frames) == 0:
+        raise ValueError("`frames` must hold at least one frame, but has none.")
     fps = check_positive("fps", fps)
     check_quality(quality)
     captions = [captions] if isinstance(captions, str) else list(captions)
     check_manifest({"videos": [name or "frames"], "captions": [captions]})
+    name = None if name is None else os.fspath(name)
     return _serialize(_encode_jpegs(frames, quality), captions, fps, name)
 
 
@@ -116,15 +119,16 @@ def write_records(
             video raises, and nothing is written.
         group_size: Int, how many videos that follow one another belong
             together, so that with one all others of its group are left out.
-            It must divide the number of videos. Defaults to `1`.
+            It must divide the number of videos, and `record_dataset` needs
+            the same to keep them together. Defaults to `1`.
         progress: Bool, whether to show a progress bar. Defaults to `True`.
 
     Returns:
         Int, how many videos were written.
 
     Raises:
-        FileNotFoundError: If the manifest is missing, or a video in it is and
-            `skipped` is `None`.
+        FileNotFoundError: If the manifest or the folder of `path` is missing,
+            or a video is and `skipped` is `None`.
         VideoError: If a video cannot be read and `skipped` is `None`.
         ValueError: If an argument is not as described.
 
@@ -172,30 +176,25 @@ def write_encoded(path, manifest, encode, skipped, group_size, progress):
             "`group_size` must divide the number of videos. Received: "
             f"group_size={group_size} and {len(videos)} videos"
         )
-    path = Path(path)
-    # Hidden from patterns such as "*.tfrecord*".
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        with (
-            tf.io.TFRecordWriter(str(partial)) as writer,
-            tqdm(
-                desc="Writing",
-                total=len(videos),
-                unit="video",
-                disable=not progress,
-            ) as bar,
-        ):
-            num_written = 0
-            for start in range(0, len(videos), group_size):
-                group = slice(start, start + group_size)
-                for record in _encode_group(
-                    videos[group], captions[group], encode, skipped, bar
-                ):
-                    writer.write(record)
-                    num_written += 1
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    num_written = 0
+    with (
+        # Hidden from patterns such as "*.tfrecord*".
+        whole_file(path) as unfinished,
+        tf.io.TFRecordWriter(str(unfinished)) as writer,
+        tqdm(
+            desc="Writing",
+            total=len(videos),
+            unit="video",
+            disable=not progress,
+        ) as bar,
+    ):
+        for start in range(0, len(videos), group_size):
+            group = slice(start, start + group_size)
+            for record in _encode_group(
+                videos[group], captions[group], encode, skipped, bar
+            ):
+                writer.write(record)
+                num_written += 1
     return num_written
 
 
@@ -225,15 +224,17 @@ def encode_video(path, captions, fps, image_size, quality, name=None):
     Args:
         name: String, what the record calls it. Defaults to `None`, its path.
     """
-    info = probe(path)
+    # Once: an hour's file is large.
+    table = read_packets(path)
+    height, width = table.display_size
     if isinstance(image_size, int | np.integer):
-        scale = min(image_size / min(info.height, info.width), 1.0)
-        image_size = (round(info.height * scale), round(info.width * scale))
-    times = sample_times(fps, None, 0.0, info.duration)
+        scale = min(image_size / min(height, width), 1.0)
+        image_size = (round(height * scale), round(width * scale))
+    times = sample_times(fps, None, 0.0, table.duration)
     jpegs = []
     for start in range(0, len(times), _FRAMES_AT_ONCE):
         part = times[start : start + _FRAMES_AT_ONCE]
-        jpegs += _encode_jpegs(frames_at(path, part, image_size), quality)
+        jpegs += _encode_jpegs(read_frames(table, part, image_size), quality)
     return _serialize(jpegs, captions, fps, name or str(path))
 
 

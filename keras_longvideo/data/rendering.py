@@ -309,7 +309,8 @@ def _claim(directory, card):
                 f"requested {wanted}. Render into another directory. "
                 f"Received: directory={directory}"
             )
-    elif any(directory.iterdir()):
+    # What was being written when a run was killed is hidden.
+    elif any(p for p in directory.iterdir() if not p.name.startswith(".")):
         raise ValueError(
             "`directory` must be new, empty or a rendered set, but holds "
             f"other files. Received: directory={directory}"

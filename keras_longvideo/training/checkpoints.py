@@ -12,8 +12,9 @@ from keras import ops
 _NAME = re.compile(r"step_(\d+)\.npz")
 # A torn newest one leaves the one before.
 KEPT = 2
-# What reading a file raises that is not whole.
-_BROKEN = (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile)
+# What reading a file raises that is not whole. Not one that cannot be read at
+# the moment: a run that began anew would lose it.
+_BROKEN = (EOFError, KeyError, ValueError, zipfile.BadZipFile)
 
 
 class Checkpoints:
@@ -90,15 +91,13 @@ class Checkpoints:
     def _set_aside(self, path, error):
         """Renames a broken file, which would count as the newest one."""
         path.rename(path.with_suffix(".broken"))
+        rest = "the one before it is used" if self.newest else "none is left"
         warnings.warn(
-            f"The checkpoint {path} is broken, the one before it is used: "
-            f"{error}",
-            stacklevel=3,
+            f"The checkpoint {path} is broken, {rest}: {error}", stacklevel=3
         )
 
     def _paths(self):
-        paths = [p for p in self.directory.iterdir() if _NAME.fullmatch(p.name)]
-        return sorted(paths, reverse=True)
+        return _list(self.directory)
 
     def _variables(self):
         return [
@@ -117,6 +116,18 @@ class Checkpoints:
             )
         for variable, value in zip(variables, arrays, strict=True):
             variable.assign(value)
+
+
+def is_begun(directory):
+    """Whether a folder has a checkpoint, whole or not."""
+    directory = pathlib.Path(directory)
+    return directory.exists() and bool(_list(directory))
+
+
+def _list(directory):
+    """The paths of checkpoints, the newest first."""
+    paths = [p for p in directory.iterdir() if _NAME.fullmatch(p.name)]
+    return sorted(paths, reverse=True)
 
 
 def _to_numpy(variable):

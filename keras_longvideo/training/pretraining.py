@@ -9,7 +9,9 @@ import keras
 
 from keras_longvideo.data.files import write_atomically
 from keras_longvideo.training.checkpoints import Checkpoints
+from keras_longvideo.training.checkpoints import is_begun
 from keras_longvideo.training.curves import draw_curves
+from keras_longvideo.training.folder_lock import locked
 from keras_longvideo.training.optimizer import make_optimizer
 from keras_longvideo.training.recorder import Recorder
 from keras_longvideo.training.recorder import log_columns
@@ -47,6 +49,7 @@ def pretrain(stage, output, progress=True):
             - `preset/`: the `VideoTextRetriever`, with its preprocessor
             - `curves.png`, where matplotlib is installed
             - `results.json`, written last
+            - `lock`, which keeps other processes out
         progress: bool. Whether to show a progress bar. Defaults to `True`.
 
     Returns:
@@ -58,7 +61,10 @@ def pretrain(stage, output, progress=True):
         keras_longvideo.training.NonFiniteError: if a loss or a gradient is
             not finite. It is found at the end of an interval of the log, and
             names the step and the last good checkpoint.
-        ValueError: if the folder holds the run of another stage.
+        ValueError: if the folder holds the run of another stage, or another
+            process is training in it; if the stage's arguments do not fit its
+            preset; or under a policy of float16, whose gradients overflow as a
+            matter of course: take bfloat16.
 
     Example:
 
@@ -85,13 +91,25 @@ def pretrain(stage, output, progress=True):
     ```
     """
     output = pathlib.Path(output)
-    results = output / "results.json"
-    if not results.exists():
+    is_done = _is_done(output)
+    if not is_done:
         check_paths(stage)
-    _claim(output, stage)
-    if results.exists():
-        return json.loads(results.read_text("utf-8"))
+    output.mkdir(parents=True, exist_ok=True)
+    with locked(output):
+        _claim(output, stage)
+        if not is_done:
+            _pretrain(stage, output, progress)
+    return json.loads((output / "results.json").read_text("utf-8"))
 
+
+def _is_done(output):
+    """Whether there are results, and the preset that they are of."""
+    # The last file of a preset to come.
+    preset = output / "preset" / "config.json"
+    return preset.exists() and (output / "results.json").exists()
+
+
+def _pretrain(stage, output, progress):
     keras.utils.set_random_seed(stage.seed)
     retriever = make_retriever(stage, output / "vocabulary.txt")
     model = _compiled(stage, retriever)
@@ -119,21 +137,22 @@ def pretrain(stage, output, progress=True):
     draw_curves(output)
     row = read_log(output / "log.csv")[-1]
     row = {"steps": row.pop("step"), **row}
-    write_atomically(results, json.dumps(row, indent=2) + "\n")
-    return row
+    write_atomically(output / "results.json", json.dumps(row, indent=2) + "\n")
 
 
 def _claim(output, stage):
     """Marks a folder as that of a stage, unless it is another one's."""
-    output.mkdir(parents=True, exist_ok=True)
     path, wanted = output / "stage.json", json.loads(stage.to_json())
-    if not path.exists():
-        write_atomically(path, stage.to_json() + "\n")
-        return
-    found = json.loads(path.read_text("utf-8"))
+    found = json.loads(path.read_text("utf-8")) if path.exists() else {}
     names = sorted({*found, *wanted})
     differing = [n for n in names if found.get(n) != wanted.get(n)]
-    if differing:
+    if not differing:
+        return
+    if not is_begun(output / "checkpoints") and not _is_done(output):
+        # Of a start that failed there may be words that were another's.
+        (output / "vocabulary.txt").unlink(missing_ok=True)
+        write_atomically(path, stage.to_json() + "\n")
+    else:
         raise ValueError(
             f"`output` holds the run of another stage: {differing} were "
             f"{[found.get(n) for n in differing]} and are "
@@ -154,7 +173,15 @@ def _compiled(stage, retriever):
         model = VideoTextPretrainer(retriever, **stage.auxiliary)
     elif stage.microbatch_size is not None:
         arguments["microbatch_size"] = stage.microbatch_size
-    model.compile(make_optimizer(stage, model), **arguments)
+    optimizer = make_optimizer(stage, model)
+    model.compile(optimizer, **arguments)
+    if model.optimizer is not optimizer:
+        # Keras scales losses then, by factors that it finds by overflows.
+        raise ValueError(
+            "`pretrain` does not train in float16. Set another policy, such "
+            "as 'mixed_bfloat16'. Received: "
+            f"{keras.config.dtype_policy().name!r}"
+        )
     return model
 
 

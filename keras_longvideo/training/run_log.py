@@ -41,6 +41,9 @@ class RunLog:
         """
         with open(self.path, "a", newline="", encoding="utf-8") as file:
             csv.writer(file).writerow(self._cells(row))
+            # A checkpoint that outlives a loss of power comes next.
+            file.flush()
+            os.fsync(file.fileno())
         self.board.write(row)
 
     def close(self):

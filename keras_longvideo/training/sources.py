@@ -105,7 +105,7 @@ def check_paths(stage):
     paths = [source.path for source in stage.train]
     for path in dict.fromkeys([*paths, *stage.held_out.values()]):
         # A file's own name may look like a pattern.
-        if not os.path.exists(path) and not glob.glob(path):
+        if not os.path.exists(path) and not glob.glob(os.fspath(path)):
             raise FileNotFoundError(
                 f"A set of the stage names no file. Received: {path}"
             )

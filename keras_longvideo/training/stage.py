@@ -5,6 +5,8 @@ import json
 import math
 import os
 
+from keras_longvideo.video.resize import check_image_size
+
 MANIFESTS = (".jsonl", ".csv")
 
 
@@ -189,8 +191,10 @@ class Stage:
     seed: int = 0
 
     def __post_init__(self):
-        if not self.train or not all(
-            isinstance(source, Source) for source in self.train
+        if (
+            not isinstance(self.train, tuple | list)
+            or not self.train
+            or not all(isinstance(source, Source) for source in self.train)
         ):
             raise ValueError(
                 "`train` must be a tuple of at least one `Source`. "
@@ -202,6 +206,17 @@ class Stage:
             "checkpoint_every",
         ):
             _check_int(name, getattr(self, name))
+        for name in ("held_out", "backbone", "adapt"):
+            if not isinstance(getattr(self, name), dict):
+                raise ValueError(
+                    f"`{name}` must be a dict. "
+                    f"Received: {name}={getattr(self, name)!r}"
+                )
+        for name in ("num_frames", "microbatch_size"):
+            if getattr(self, name) is not None:
+                _check_int(name, getattr(self, name))
+        if self.image_size is not None:
+            check_image_size(self.image_size)
         _check_int("seed", self.seed, least=0)
         _check_int("warmup_steps", self.warmup_steps, least=0)
         if self.warmup_steps >= self.steps:
@@ -212,15 +227,12 @@ class Stage:
         _check_number("learning_rate", self.learning_rate)
         for name in ("weight_decay", "masked_language_modeling", "captioning"):
             _check_number(name, getattr(self, name), zero=True)
-        if self.clip_norm is not None:
-            _check_number("clip_norm", self.clip_norm)
-        for name in ("beta_2", "ema_momentum"):
-            rate = getattr(self, name)
-            if rate is not None and not 0 <= rate < 1:
-                raise ValueError(
-                    f"`{name}` must be in [0, 1). Received: {name}={rate!r}"
-                )
-
+        for name in ("clip_norm", "fps"):
+            if getattr(self, name) is not None:
+                _check_number(name, getattr(self, name))
+        _check_rate("beta_2", self.beta_2)
+        if self.ema_momentum is not None:
+            _check_rate("ema_momentum", self.ema_momentum)
         if self.auxiliary and self.microbatch_size is not None:
             raise ValueError(
                 "`microbatch_size` must be None with auxiliary losses. "
@@ -265,6 +277,13 @@ def _check_int(name, value, least=1):
         raise ValueError(
             f"`{name}` must be an int of at least {least}. "
             f"Received: {name}={value!r}"
+        )
+
+
+def _check_rate(name, value):
+    if not isinstance(value, int | float) or not 0 <= value < 1:
+        raise ValueError(
+            f"`{name}` must be in [0, 1). Received: {name}={value!r}"
         )
 
 

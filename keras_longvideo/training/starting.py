@@ -1,5 +1,6 @@
 """The retriever that a stage starts from."""
 
+import dataclasses
 import pathlib
 
 import keras
@@ -25,10 +26,15 @@ def make_retriever(stage, vocabulary_file):
 
     Returns:
         A `VideoTextRetriever`, adapted as the stage says.
+
+    Raises:
+        ValueError: if the stage names a text tower or words, and its preset
+            has its own.
     """
     preset = open_preset(stage.preset, load_weights=False)
     load_weights = preset.directory is not None
     if _holds_retriever(preset):
+        _check_words(stage)
         retriever = VideoTextRetriever.from_preset(preset, **stage.backbone)
         old = retriever.preprocessor
         retriever.preprocessor = _preprocessor(
@@ -62,7 +68,24 @@ def _holds_retriever(preset):
     return cls is not None and issubclass(cls, VideoTextRetriever)
 
 
+def _check_words(stage):
+    unused = {
+        field.name: getattr(stage, field.name)
+        for field in dataclasses.fields(stage)
+        if field.name in ("text_tower", "vocabulary", "vocabulary_size")
+        and getattr(stage, field.name) != field.default
+    }
+    if unused:
+        raise ValueError(
+            f"{sorted(unused)} have no use where `preset` is a retriever, "
+            "whose text tower and words are taken: leave them out, or start "
+            "from an encoder. Received: "
+            f"preset={stage.preset!r}, {unused}"
+        )
+
+
 def _preprocessor(stage, backbone, tokenizer, standardize=None):
+    # Neither may be 0.
     converter = VideoConverter(
         stage.num_frames or backbone.num_frames,
         stage.image_size or backbone.image_shape[:2],

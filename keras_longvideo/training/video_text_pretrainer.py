@@ -1,6 +1,7 @@
 """A retriever in training, with auxiliary losses."""
 
 import keras
+import keras_hub
 from keras import ops
 
 from keras_longvideo.training.auxiliary_losses import CaptionDecoder
@@ -41,6 +42,10 @@ class VideoTextPretrainer(keras.Model):
 
     Call arguments:
         inputs: dict as of the retriever: what its preprocessor returns.
+
+    Raises:
+        ValueError: if the retriever has no preprocessor, or a text tower of
+            another kind.
 
     Returns:
         A dict of `video_embeddings`, `text_embeddings` and, of the auxiliary
@@ -85,12 +90,13 @@ class VideoTextPretrainer(keras.Model):
             )
             if weight
         }
+        _check_fits(retriever)
         tokenizer = retriever.preprocessor.tokenizer
         text = retriever.text_backbone
         self.special_ids = [tokenizer.start_token_id, tokenizer.end_token_id]
-        self.mask_id = tokenizer.mask_token_id
         policy = {"dtype": text.dtype_policy}
         if masked_language_modeling:
+            self.mask_id = tokenizer.mask_token_id
             self.seed = keras.random.SeedGenerator()
             self.token_head = MaskedTokenHead(name="token_head", **policy)
             self.token_head.build(
@@ -190,6 +196,20 @@ class VideoTextPretrainer(keras.Model):
     def _pool(self, tokens, padding_mask):
         pooler = self.retriever.text_encoder.get_layer("text_pooler")
         return pooler(tokens, token_mask=padding_mask)
+
+
+def _check_fits(retriever):
+    if retriever.preprocessor is None:
+        raise ValueError(
+            "`retriever` must have a preprocessor, whose tokenizer the "
+            "auxiliary losses need. Received: preprocessor=None"
+        )
+    if not isinstance(retriever.text_backbone, keras_hub.models.BertBackbone):
+        raise ValueError(
+            "`retriever` must have a `keras_hub.models.BertBackbone` as its "
+            "text tower. Received: "
+            f"{type(retriever.text_backbone).__name__}"
+        )
 
 
 def _project(encoder, name, x):

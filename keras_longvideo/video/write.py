@@ -1,14 +1,12 @@
 """Write frames to a video file, or one to an image file."""
 
-import contextlib
 import fractions
-import os
 import pathlib
-import uuid
 
 import numpy as np
 
 from keras_longvideo.video.resize import check_frames
+from keras_longvideo.video.whole_file import whole_file
 
 # Encoders that cannot halve the colour of an odd number of pixels.
 _EVEN_ONLY = ("h264", "hevc")
@@ -74,9 +72,8 @@ def write_video(
             "`keyframe_interval` must be a positive int or None, but it is "
             f"{keyframe_interval!r}."
         )
-    _check_folder(path)
     try:
-        with _appearing(path) as unfinished:
+        with whole_file(path) as unfinished:
             _encode(unfinished, frames, rate, codec, keyframe_interval, options)
     except (av.FFmpegError, ValueError) as error:
         raise ValueError(
@@ -126,7 +123,6 @@ def write_image(path, image):
             f"it is {getattr(image, 'shape', type(image).__name__)}."
         )
     check_frames(image[None])
-    _check_folder(path)
     encoder = av.CodecContext.create("png", "w")
     encoder.height, encoder.width = image.shape[:2]
     encoder.pix_fmt = "rgb24"
@@ -134,28 +130,8 @@ def write_image(path, image):
     encoder.time_base = fractions.Fraction(1)
     frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), "rgb24")
     packets = [*encoder.encode(frame), *encoder.encode(None)]
-    with _appearing(path) as unfinished:
+    with whole_file(path) as unfinished:
         unfinished.write_bytes(b"".join(map(bytes, packets)))
-
-
-@contextlib.contextmanager
-def _appearing(path):
-    """Gives a path to write to, which becomes `path` if nothing is raised."""
-    # The same suffix, for it picks the container; the same folder, so that
-    # the renaming is at once.
-    unfinished = path.with_name(f".{uuid.uuid4().hex}{path.suffix}")
-    try:
-        yield unfinished
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-
-
-def _check_folder(path):
-    if not path.parent.is_dir():
-        raise FileNotFoundError(
-            f"The folder of `path` does not exist: {path.parent}."
-        )
 
 
 def _encode(path, frames, rate, codec, keyframe_interval, options):

@@ -3,6 +3,7 @@
 import os
 import pathlib
 import threading
+import types
 
 import numpy as np
 import pytest
@@ -90,6 +91,17 @@ def test_an_interrupted_decoding_leaves_nothing(
     assert (
         len(list(video_text_dataset(manifest, 2, cache=folder, **SMALL))) == 2
     )
+
+
+def test_a_disk_without_room(make_set, tmp_path, monkeypatch):
+    usage = types.SimpleNamespace(free=4 * 3 * 16 * 24 * 3 - 1)
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: usage)
+    folder = tmp_path / "clips"
+    with pytest.raises(OSError, match="The folder of `cache` has 0.0 GB left"):
+        video_text_dataset(make_set(4), 2, cache=folder, **SMALL)
+    assert not list(folder.iterdir())
+    usage.free += 1
+    video_text_dataset(make_set(4), 2, cache=folder, **SMALL)
 
 
 def test_nothing_is_decoded_for_arguments_that_do_not_fit(

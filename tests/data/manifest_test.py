@@ -116,6 +116,16 @@ def test_relative_videos_start_at_the_manifest(tmp_path, monkeypatch):
         ("s.csv", "video,caption\na,b\na\n", "line 3: 'caption' must .*None"),
         ("s.csv", "video,caption\n,b\n", "line 2: 'video' must be .*''"),
         ("s.csv", "video,caption\na,b,c\n", "line 2: .*quote.*'c'"),
+        # Neither may swallow the rows that follow.
+        ("s.csv", 'video,caption\na,"b\nc,d\n', "line 2: not valid CSV"),
+        (
+            "s.csv",
+            'video,caption\na,"b\nc,d\ne,a "big" f\n',
+            "line 2: not valid CSV",
+        ),
+        ("s.csv", f"video,caption\na,{'b' * 2**18}\n", "not valid CSV.*limit"),
+        # Half of a character of two.
+        ("s.jsonl", '{"video": "a", "caption": "\\ud83d"}', "line 1:.*UTF-8"),
     ],
 )
 def test_malformed_manifests(tmp_path, name, text, message):

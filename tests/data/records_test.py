@@ -1,5 +1,7 @@
 """Records: what is written, what is read of others' ones, and bad ones."""
 
+import pathlib
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -275,6 +277,24 @@ def test_files_are_found_by_pattern_folder_and_list(make_shards):
         record_dataset(folder / "nothing*", 2)
 
 
+def test_a_folder_in_which_files_are_missing(make_shards):
+    folder = make_shards(2, 2)
+    for number, path in enumerate(sorted(folder.glob("s-*"))):
+        path.rename(folder / f"s-{number:05d}-of-00003.tfrecord")
+    message = "2 of the 3 files s-*-of-00003.tfrecord"
+    with pytest.raises(FileNotFoundError, match=message.replace("*", r"\*")):
+        record_dataset(folder, 2, **SMALL)
+    # Unless that is what is wanted.
+    assert len(record_dataset(folder / "s-*", 2, **SMALL)) == 2
+
+
+def test_a_folder_that_is_not_there(tmp_path):
+    path = tmp_path / "missing" / "a.tfrecord"
+    manifest = {"videos": ["a"], "captions": [["b"]]}
+    with pytest.raises(FileNotFoundError, match="folder of `path`.*missing"):
+        write_records(path, manifest, progress=False)
+
+
 def test_all_files_are_shuffled_together(make_shards):
     dataset = record_dataset(make_shards(4, 4, 4), 4, **SMALL)
     epochs = [numbers(dataset) for _ in range(3)]
@@ -453,3 +473,7 @@ def test_arguments_of_encoding_out_of_range():
         encode_record(frames, ["a", ""])
     with pytest.raises(ValueError, match="`quality` must be"):
         encode_record(frames, "a", quality=0)
+    with pytest.raises(ValueError, match="at least one frame, but has none"):
+        encode_record(frames[:0], "a")
+    named = encode_record(frames, "a", name=pathlib.Path("b.mp4"))
+    assert named == encode_record(frames, "a", name="b.mp4")

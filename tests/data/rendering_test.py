@@ -188,6 +188,12 @@ def test_an_interrupted_set_is_continued(tmp_path, monkeypatch):
     assert [os.stat(path).st_mtime_ns for path in written] == times
 
 
+def test_a_set_that_was_interrupted_at_once_is_continued(tmp_path):
+    # As a kill leaves what was being written.
+    (tmp_path / ".0123abcd.json").write_text("{")
+    assert read_manifest(render_videos(tmp_path, "spatial", 2, **SMALL))
+
+
 def test_a_set_with_other_parameters_is_left_alone(tmp_path):
     render_videos(tmp_path, "spatial", 2, **SMALL)
     before = (tmp_path / "card.json").read_text()

@@ -226,6 +226,8 @@ def test_a_run_that_was_killed_goes_on(manifest, tmp_path):
     killed.wait()
     before = stamps(output)
     assert before and not (output / "report.json").exists()
+    with pytest.raises(FileNotFoundError, match="of the 8 files"):
+        record_dataset(output, 1)
     done = subprocess.run(
         [
             *command,

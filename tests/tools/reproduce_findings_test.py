@@ -2,9 +2,11 @@
 
 import json
 import math
+import os
 import pathlib
 import sys
 import threading
+import time
 
 import pytest
 from absl import app
@@ -255,10 +257,36 @@ def test_a_process_does_many_jobs_and_is_replaced_when_it_dies(
     assert log("dies")[-1] == "The process died with exit code 7."
 
 
+@pytest.mark.skipif(
+    not hasattr(os, "sched_setaffinity"), reason="cores cannot be chosen"
+)
+def test_workers_share_the_cores(monkeypatch):
+    chosen = []
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {7, 3, 4, 5, 6})
+    monkeypatch.setattr(
+        os, "sched_setaffinity", lambda _, cores: chosen.append(cores)
+    )
+    for number in range(2):
+        processes.keep_to_own_cores(number, num_workers=2)
+    assert chosen == [[3, 5, 7], [4, 6]]
+    # More workers than cores: the last has all of them.
+    processes.keep_to_own_cores(5, num_workers=6)
+    assert len(chosen) == 2
+
+
 def test_a_process_is_stopped_at_work(worker):
     threading.Timer(1.0, worker.stop).start()
     assert not worker.do("hangs")
     assert not worker.do("another")
+
+
+def test_a_process_ends_with_the_one_that_started_it(worker, tmp_path):
+    threading.Thread(target=worker.do, args=("hangs",)).start()
+    while not (tmp_path / "hangs.log").exists():
+        time.sleep(0.01)
+    # As if that had been killed.
+    worker.process.stdin.close()
+    assert worker.process.wait(timeout=30) == 1
 
 
 # Verdicts.
@@ -480,6 +508,9 @@ def test_what_is_done_is_not_done_again(tool, tmp_path):
         ("long_joint", 1),
     ]
     folders.preset("short_joint", 1).mkdir(parents=True)
+    assert len(tool.choose(["d"], [1], folders)) == 3
+    # Whole, from here on.
+    (folders.preset("short_joint", 1) / "config.json").touch()
     assert tool.choose(["d"], [1], folders) == [("long_joint", 1)]
     write(folders.results, result("long_joint", 1))
     assert tool.choose(["d"], [1], folders) == []
@@ -494,7 +525,7 @@ def test_failed_runs_are_shown_with_their_last_lines(
 
     class Worker:
         def __init__(self, command, log_of, environment):
-            assert command[-1] == "--serve"
+            assert command[-1] in ("--serve=0", "--serve=1")
             self.log_of = log_of
 
         def do(self, job):
@@ -521,9 +552,9 @@ def test_failed_runs_are_shown_with_their_last_lines(
     assert "it did not begin: what it starts from failed" in "\n".join(lines)
 
 
-def test_small_results_do_not_take_the_place_of_full_ones(tool):
+def test_full_results_do_not_take_the_place_of_small_ones(tool):
     with (
-        flagsaver.flagsaver(report="docs/findings"),
+        flagsaver.flagsaver(scale="full", report="docs/findings"),
         pytest.raises(app.UsageError, match="--report of its own"),
     ):
         tool.main([])

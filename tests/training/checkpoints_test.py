@@ -89,6 +89,26 @@ def test_a_torn_file_leaves_the_one_before(tmp_path, tear):
     assert_same(state(model), states[0])
 
 
+def test_no_checkpoint_that_is_whole(tmp_path):
+    checkpoints = Checkpoints(tmp_path, make_model())
+    checkpoints.save(1, 0.0).write_bytes(b"")
+    with pytest.warns(UserWarning, match="is broken, none is left"):
+        assert checkpoints.restore() == (0, 0.0)
+
+
+def test_a_file_that_cannot_be_read_now_is_not_broken(tmp_path, monkeypatch):
+    checkpoints = Checkpoints(tmp_path, make_model())
+    path = checkpoints.save(1, 0.0)
+
+    def fail(*_):
+        raise OSError("a stale handle")
+
+    monkeypatch.setattr(np, "load", fail)
+    with pytest.raises(OSError, match="a stale handle"):
+        checkpoints.restore()
+    assert checkpoints.newest == path
+
+
 def test_what_a_killed_run_left_is_swept_up(tmp_path):
     (tmp_path / "step_00000001.partial").write_bytes(b"half of it")
     assert Checkpoints(tmp_path, make_model()).restore() == (0, 0.0)

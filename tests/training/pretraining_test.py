@@ -25,6 +25,8 @@ from keras_longvideo.training import pretraining
 from keras_longvideo.training.run_log import read_log
 
 WORKER = pathlib.Path(__file__).with_name("pretrain_worker.py")
+# For runs of which only the end counts.
+QUICK = {"warmup_steps": 0, "checkpoint_every": 1, "held_out": {}}
 # What depends on the clock.
 TIMES = {"seconds", "examples_per_second"}
 
@@ -104,11 +106,56 @@ def test_a_folder_of_another_stage(finished):
         pretrain(other, finished.output, progress=False)
 
 
+def test_a_folder_of_a_stage_that_never_began(tiny, tmp_path):
+    output = tmp_path / "run"
+    # A slip of the pen claims no folder: it is mended, and started again.
+    with pytest.raises(ValueError, match="no_such_argument"):
+        wrong = tiny.stage(backbone={"no_such_argument": 1})
+        pretrain(wrong, output, progress=False)
+    results = pretrain(tiny.stage(steps=1, **QUICK), output, progress=False)
+    assert results["steps"] == 1
+    with pytest.raises(ValueError, match="holds the run of another stage"):
+        pretrain(wrong, output, progress=False)
+
+
+def test_a_preset_that_was_deleted_is_saved_again(finished, tmp_path):
+    output = tmp_path / "run"
+    shutil.copytree(finished.output, output)
+    shutil.rmtree(output / "preset")
+    results = pretrain(finished.stage, output, progress=False)
+    assert results == finished.results
+    keras_longvideo.from_preset(output / "preset")
+
+
+def test_two_processes_in_one_folder(finished, tmp_path):
+    fcntl = pytest.importorskip("fcntl")
+    output = tmp_path / "run"
+    shutil.copytree(finished.output, output)
+    with open(output / "lock", "w") as file:
+        # A lock is that of an open file: this one is as another process's.
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(ValueError, match="another process is training"):
+            pretrain(finished.stage, output, progress=False)
+    assert pretrain(finished.stage, output, progress=False) == finished.results
+
+
+def test_float16_is_refused(tiny, tmp_path):
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        with pytest.raises(ValueError, match="such as 'mixed_bfloat16'"):
+            pretrain(tiny.stage(), tmp_path / "run", progress=False)
+    finally:
+        keras.config.set_dtype_policy("float32")
+
+
 def test_a_set_that_is_not_there(tiny, tmp_path):
     missing = tiny.stage(train=(Source("nowhere/*.tfrecord", 4),))
     with pytest.raises(FileNotFoundError, match="nowhere"):
         pretrain(missing, tmp_path / "run", progress=False)
     assert not (tmp_path / "run").exists()
+    missing = tiny.stage(held_out={"set": tmp_path / "nowhere.jsonl"})
+    with pytest.raises(FileNotFoundError, match="nowhere.jsonl"):
+        pretrain(missing, tmp_path / "run", progress=False)
 
 
 def test_a_torn_checkpoint_costs_steps_and_nothing_else(finished, tmp_path):

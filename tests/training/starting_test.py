@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import pytest
 
 from keras_longvideo.models import VideoTextRetriever
 from keras_longvideo.models import ViViTBackbone
@@ -40,6 +41,13 @@ def test_an_earlier_stage_gives_both_towers(tiny, preset, tmp_path):
     assert (converter.num_frames, converter.image_size) == (4, (16, 16))
     assert converter.fps == 3.0
     assert not (tmp_path / "vocabulary.txt").exists()
+
+
+def test_a_retriever_has_words_of_its_own(tiny, tmp_path):
+    stage = tiny.stage(vocabulary="mine.txt", text_tower="base")
+    message = r"\['text_tower', 'vocabulary'\] have no use where `preset` is a"
+    with pytest.raises(ValueError, match=message):
+        make_retriever(stage, tmp_path / "vocabulary.txt")
 
 
 def test_an_architecture_gets_random_weights_and_a_vocabulary(tiny, tmp_path):

@@ -16,7 +16,7 @@ from keras_longvideo.training import Stage
 def videos(split, num_videos, ratio):
     return Source(
         render_videos(f"data/shapes/{split}_train", split, num_videos),
-        batch_size=64,
+        batch_size=32,
         group_size=2,
         cache=True,
         ratio=ratio,
@@ -34,7 +34,8 @@ stage = Stage(
             cache=True,
         ),
         videos("spatial", 4000, ratio=1),
-        videos("temporal", 6000, ratio=2),
+        # Order is what takes longest to learn.
+        videos("temporal", 10_000, ratio=4),
     ),
     held_out={
         split: render_videos(
@@ -43,7 +44,8 @@ stage = Stage(
         for split in ("spatial", "temporal")
     },
     steps=1200,
-    learning_rate=1.5e-3,
+    # A higher one forgets much of what the stage of pictures has learned.
+    learning_rate=5e-4,
     warmup_steps=60,
     backbone={
         "num_frames": 16,

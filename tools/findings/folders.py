@@ -54,19 +54,19 @@ class Folders:
 
     def run(self, name, seed):
         recipe = results.recipe(runs.RUNS[name], self.scale)
-        folder = f"{name}_seed{seed}_{self._key(recipe)}"
+        digest = hashlib.sha256(json.dumps(recipe).encode()).hexdigest()
+        folder = f"{name}_seed{seed}_{digest[:8]}"
         return self.output / "runs" / folder
 
     def preset(self, name, seed):
         return self.run(name, seed) / "preset"
 
+    def has_preset(self, name, seed):
+        # The last file of a preset to come.
+        return (self.preset(name, seed) / "config.json").exists()
+
     def log(self, name, seed):
         return self.run(name, seed).with_suffix(".log")
-
-    def _key(self, what):
-        text = what if isinstance(what, dict) else repr(what)
-        digest = hashlib.sha256(json.dumps(text).encode())
-        return digest.hexdigest()[:8]
 
 
 def prepare_sets(folders, chosen):

@@ -40,11 +40,11 @@ for a kernel that was trained with 16x16, and take the steps of both stages.
 
 Scores are Recall@1 of finding a held-out video by its caption, in percent;
 `±` is the sample standard deviation over the seeds. Runs of one finding have
-the same data and steps, and those of one seed start from the same weights
-where they can. Seeds differ in weights, batches and masks, not in the videos:
-all runs are measured on the same {held_out} held-out videos of a set, whose
-choice adds an error of its own, alike for all of them (up to
-{sampling:.1f} points for a single score).
+the same steps and, but for (g), the same data, and those of one seed start
+from the same weights where they can. Seeds differ in weights, batches and
+masks, not in the videos: all runs are measured on the same {held_out} held-out
+videos of a set, whose choice adds an error of its own, alike for all of them
+(up to {sampling:.1f} points for a single score).
 
 **The rule.** Each claim is a sum of mean scores and a range that it should be
 in, fixed before the runs. Its standard error is the root of the sum of
@@ -195,16 +195,12 @@ def _mean_and_spread(scores):
 
 
 def _how(results, scale):
-    command = "python tools/reproduce_findings.py"
-    name = runs.scale_name(scale)
-    if name != "full":
-        command += f" --scale={name} --report=FOLDER"
     devices = sorted(
         {result["device"] for several in results.values() for result in several}
     )
     return (
         "\n## How\n\n"
-        f"```sh\n{command}\n```\n\n"
+        f"```sh\n{runs.command(scale)}\n```\n\n"
         f"Trained on: {', '.join(devices) or 'nothing yet'}. Seconds are those "
         "of a run beside others on the same machine. What each run is made of "
         "stands in `tools/findings/runs.py`, and in each result file.\n"

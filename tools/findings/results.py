@@ -30,7 +30,9 @@ def recipe(run, scale):
         "ratios": runs.RATIOS,
         "weight_decay": runs.WEIGHT_DECAY,
         "warmup_share": runs.WARMUP_SHARE,
-        "sequence_length": runs.SEQUENCE_LENGTH,
+        "sequence_lengths": {
+            r.stage: runs.SEQUENCE_LENGTHS[r.stage] for r in chain
+        },
         "scale": dataclasses.asdict(scale),
         "image_size": runs.IMAGE_SIZE,
         # Of the way videos are rendered.

@@ -64,7 +64,7 @@ def make_stage(run, seed, folders):
         backbone=backbone,
         adapt=run.adapt,
         vocabulary=vocabulary,
-        sequence_length=runs.SEQUENCE_LENGTH,
+        sequence_length=runs.SEQUENCE_LENGTHS[run.stage],
         # A last batch that is not full would be compiled for as well.
         evaluation_batch_size=math.gcd(
             scale.held_out, 20 if run.num_frames > runs.SHORT_FRAMES else 50
@@ -121,10 +121,7 @@ def train(run, seed, folders):
 def _command(run, seed, scale):
     """A command that does this run again, among few others."""
     finding = next(f for f in runs.FINDINGS if run in runs.RUNS_OF[f])
-    return (
-        f"python tools/reproduce_findings.py --scale={runs.scale_name(scale)} "
-        f"--findings={finding} --seeds={seed}"
-    )
+    return f"{runs.command(scale)} --findings={finding} --seeds={seed}"
 
 
 def _oracles(folder):
