@@ -39,7 +39,10 @@ class TubeletEmbedding(VideoEmbedding):
             embedded as `pixel * scale + offset`. Defaults to `1 / 127.5`.
         offset: float, or a tuple of one for each channel. Defaults to `-1.0`;
             with the default scale, pixels lie between -1 and 1.
-        masking: `keras_longvideo.layers.TokenMasking` or None.
+        masking: `keras_longvideo.layers.TokenMasking` or None. Where there are
+            positions for several frames, a single one is left whole: an
+            encoder of videos is trained on images beside them, which cost
+            little and show nothing twice.
         positions: `"separate"`, a table of times and one of places, which add
             up; `"joint"`, a table of all tubelets, as ViViT; `"fixed"`, the
             same of sines and cosines, which training leaves alone, as
@@ -184,7 +187,7 @@ class TubeletEmbedding(VideoEmbedding):
             token_mask = ops.any(frame_mask, axis=-1)
 
         indices = None
-        if self.masking is not None:
+        if self.masking is not None and (num_frames > 1 or self.num_frames == 1):
             tubelets, indices = self.masking(
                 tubelets, grid=grid, token_mask=token_mask, training=training
             )

@@ -120,6 +120,18 @@ def test_masking_keeps_the_tokens_of_the_whole_video():
         assert (np.diff(found) > 0).all()
 
 
+def test_images_beside_videos_are_not_masked():
+    layer = make(masking=TokenMasking(rate=0.5))
+    picture = pixels(frames=1)
+    whole, _ = layer(picture)
+    trained, _ = layer(picture, training=True)
+    np.testing.assert_array_equal(numpy(trained), numpy(whole))
+    # An encoder of images has nothing else to mask.
+    layer = make(masking=TokenMasking(rate=0.5), num_frames=1)
+    tokens, _ = layer(picture, training=True)
+    assert tokens.shape[1] == whole.shape[1] // 2
+
+
 def test_masking_and_padding():
     layer = make(masking=TokenMasking(rate=0.5))
     frame_mask = np.array([[1, 1, 0, 0], [1, 1, 1, 1]], bool)

@@ -97,7 +97,9 @@ class ViViTBackbone(Backbone):
         lora_rank: int or None. Rank of low-rank updates, as `adapt` adds them;
             such an encoder is adapted so at once. Defaults to `None`: none.
         mask_rate: float in `[0, 1)`. Share of the tubelets dropped in
-            training. Defaults to `0.0`; the paper trains with up to `0.75`.
+            training. Images are left whole, except by an encoder that is of
+            images (`num_frames=1`). Defaults to `0.0`; the paper trains with
+            up to `0.75`.
         mask_mode: `"random"`; `"tube"`, the same places in all frames; or
             `"frame"`, as many in each frame: see
             `keras_longvideo.layers.TokenMasking`. Frame-level encoders take
