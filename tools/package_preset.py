@@ -58,6 +58,10 @@ def default_command(run, name):
 
 
 def main(_):
+    if not all("=" in entry for entry in _MANIFESTS.value):
+        raise app.UsageError(
+            f"--manifests must be NAME=PATH,... Received: {_MANIFESTS.value}"
+        )
     sets = dict(entry.split("=", 1) for entry in _MANIFESTS.value)
     if not sets:
         stage = pathlib.Path(_RUN.value, "stage.json").read_text("utf-8")

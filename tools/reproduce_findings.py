@@ -191,6 +191,10 @@ def main(_):
 
         processes.serve(do)
         return
+    if not all(seed.isdecimal() for seed in _SEEDS.value):
+        raise app.UsageError(
+            f"--seeds must be ints, as 0,1,2. Received: {_SEEDS.value}"
+        )
     chosen = choose(_FINDINGS.value, list(map(int, _SEEDS.value)), folders)
     ends = {}
     if chosen and _WORKERS.value:

@@ -187,7 +187,9 @@ class TubeletEmbedding(VideoEmbedding):
             token_mask = ops.any(frame_mask, axis=-1)
 
         indices = None
-        if self.masking is not None and (num_frames > 1 or self.num_frames == 1):
+        if self.masking is not None and (
+            num_frames > 1 or self.num_frames == 1
+        ):
             tubelets, indices = self.masking(
                 tubelets, grid=grid, token_mask=token_mask, training=training
             )

@@ -2,6 +2,9 @@ import pathlib
 
 import pytest
 import stage_configs
+from findings import folders as folders_lib
+from findings import runs
+from findings import training_job
 
 from keras_longvideo import data
 from keras_longvideo import models
@@ -54,6 +57,43 @@ def test_stages_build_on_one_another():
     assert masked.train == short.train
     assert short.preset == "runs/image/preset"
     assert read("long_vivit_tiny_shapes.py").preset == "runs/short/preset"
+
+
+@pytest.mark.parametrize(
+    "name, run",
+    [
+        ("image_vivit_tiny_shapes", "image"),
+        ("short_vivit_tiny_shapes", "short_joint"),
+        ("short_vivit_tiny_shapes_masked", "short_joint_mask75"),
+        ("long_vivit_tiny_shapes", "long_last_layers"),
+    ],
+)
+def test_presets_are_trained_as_runs_of_the_findings(
+    name, run, rendered, tmp_path
+):
+    """Whose seeds tell how far apart two trainings of a preset may end."""
+    stage = read(f"{name}.py")
+    scale = runs.SCALES[runs.DEFAULT_SCALE]
+    folders = folders_lib.Folders(tmp_path, tmp_path, scale)
+    other = training_job.make_stage(runs.RUNS[run], stage.seed, folders)
+    for field in (
+        *("steps", "learning_rate", "warmup_steps", "weight_decay", "beta_2"),
+        *("clip_norm", "ema_momentum", "sequence_length", "adapt", "auxiliary"),
+    ):
+        assert getattr(stage, field) == getattr(other, field), field
+    for source, theirs in zip(stage.train, other.train, strict=True):
+        split, num_videos, _ = rendered[str(pathlib.Path(source.path).parent)]
+        assert str(folders.manifest(split)) == theirs.path
+        assert num_videos == scale.videos[split]
+        for field in ("batch_size", "num_frames", "ratio", "group_size"):
+            assert getattr(source, field) == getattr(theirs, field), field
+    configs = [
+        models.ViViTBackbone.from_preset(
+            name.partition("_shapes")[0], load_weights=False, **backbone
+        ).get_config()
+        for backbone in (stage.backbone, other.backbone)
+    ]
+    assert configs[0] == {**configs[1], "name": configs[0]["name"]}
 
 
 def test_fields_are_set():
