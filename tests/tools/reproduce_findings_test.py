@@ -494,25 +494,25 @@ def test_what_is_done_is_not_done_again(tool, tmp_path):
     assert [seed for _, seed in first] == seeds
     assert [seed for _, seed in others] == sorted(seed for _, seed in others)
     names = [name for name, _ in everything]
-    assert names.index("short_frame") < names.index("long_joint")
+    assert names.index("short_frame") < names.index("long_last_layers")
 
     chosen = tool.choose(["d"], [1], folders)
-    assert chosen[0] == ("image", 1) and ("long_joint", 1) in chosen
+    assert chosen[0] == ("image", 1) and ("long_last_layers", 1) in chosen
     for name, seed in chosen:
-        if name != "long_joint":
+        if name != "long_last_layers":
             write(folders.results, result(name, seed))
     # The results are there, and the presets they came of are not.
     assert tool.choose(["d"], [1], folders) == [
         ("image", 1),
         ("short_joint", 1),
-        ("long_joint", 1),
+        ("long_last_layers", 1),
     ]
     folders.preset("short_joint", 1).mkdir(parents=True)
     assert len(tool.choose(["d"], [1], folders)) == 3
     # Whole, from here on.
     (folders.preset("short_joint", 1) / "config.json").touch()
-    assert tool.choose(["d"], [1], folders) == [("long_joint", 1)]
-    write(folders.results, result("long_joint", 1))
+    assert tool.choose(["d"], [1], folders) == [("long_last_layers", 1)]
+    write(folders.results, result("long_last_layers", 1))
     assert tool.choose(["d"], [1], folders) == []
 
 
@@ -539,7 +539,9 @@ def test_failed_runs_are_shown_with_their_last_lines(
     chosen = tool.choose(["d"], [0], folders)
     ends = tool.train_all(chosen, folders, num_workers=2, time_limit=None)
     failed = {name for (name, _), how in ends.items() if how == "failed"}
-    assert failed == {"short_joint", "long_joint", "long_joint_16_frames"}
+    assert failed == {
+        *("short_joint", "long_last_layers", "long_joint_16_frames")
+    }
     printed = capsys.readouterr()
     lines = (printed.out + printed.err).splitlines()
     at = next(i for i, x in enumerate(lines) if "short_joint:0 failed:" in x)

@@ -30,10 +30,10 @@ stage = Stage(
             "data/shapes/long_held_out", "long", 200, held_out=True
         ),
     },
-    steps=400,
+    steps=600,
     checkpoint_every=50,
-    learning_rate=5e-4,
-    warmup_steps=20,
+    learning_rate=3e-4,
+    warmup_steps=30,
     backbone={"num_frames": 256, "mask_rate": 0.75},
     adapt={"last_layers": 2},
     fps=1.0,

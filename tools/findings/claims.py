@@ -215,7 +215,7 @@ def _claims():
         "LongViViT, on 256 frames, is better than ShortViViT on 16.",
         "*long*: LongViViT over ShortViViT, by 10 points or more",
         "long",
-        long,
+        "long_last_layers",
         "long_joint_16_frames",
         least=10.0,
     )
@@ -224,7 +224,7 @@ def _claims():
         "LongViViT is better than ImageViT trained on long videos.",
         "*long*, 256 frames each: LongViViT over ImageViT",
         "long",
-        long,
+        "long_last_layers",
         "long_frame",
     )
     for name, are in (("adapters", "are"), ("LoRA", "is")):

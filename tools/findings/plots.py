@@ -263,7 +263,7 @@ def _draw_long(results):
         ("ImageViT\n16 frames", "long_frame_16_frames", COLORS["frame"]),
         ("ImageViT\n256 frames", "long_frame", COLORS["frame"]),
         ("ShortViViT\n16 frames", "long_joint_16_frames", COLORS["joint"]),
-        ("LongViViT\n256 frames", "long_joint", COLORS["joint"]),
+        ("LongViViT\n256 frames", "long_last_layers", COLORS["joint"]),
     ]
     return _draw_bars(results, [("long", "long", bars)], width=5)
 

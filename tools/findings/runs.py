@@ -93,7 +93,7 @@ SCALES = {
             "long": 4000,
         },
         held_out=200,
-        steps={"image": 1000, "short": 1200, "scratch": 2200, "long": 400},
+        steps={"image": 1000, "short": 1200, "scratch": 2200, "long": 600},
         images=256,
         clips=32,
         long_videos=16,
@@ -119,7 +119,7 @@ LEARNING_RATES = {
     "image": 1.5e-3,
     "short": 5e-4,
     "scratch": 1.5e-3,
-    "long": 5e-4,
+    "long": 3e-4,
 }
 # Tokens of a caption; none is cut.
 SEQUENCE_LENGTHS = {"image": 16, "short": 16, "scratch": 16, "long": 20}
@@ -262,6 +262,10 @@ def _runs_of_findings():
         _long("frame_16_frames", "short_frame", SHORT_FRAMES),
     ]
     long = _long("joint", mask_rate=LONG_MASK_RATE)
+    last_layers = {
+        "mask_rate": LONG_MASK_RATE,
+        "adapt": _WAYS["last_layers"],
+    }
     scratch = [_scratch("joint")]
     for tubelet_size, rate in COARSE.items():
         name = f"joint_mask{percent(rate)}"
@@ -287,9 +291,10 @@ def _runs_of_findings():
             image,
             joint,
             frame,
-            long,
             *few_frames,
-            _long("frame", "short_frame", mask_rate=LONG_MASK_RATE),
+            # As the paper trains LongViViT.
+            _long("last_layers", **last_layers),
+            _long("frame", "short_frame", **last_layers),
         ],
         "b": [image, *masked.values()],
         "c": scratch,
