@@ -6,12 +6,12 @@ import json
 import math
 import os
 import shutil
-import tempfile
 from pathlib import Path
 
 import numpy as np
 
 from keras_longvideo.data.clips import run_threads
+from keras_longvideo.data.locks import locked
 
 
 class DecodedClips:
@@ -74,6 +74,13 @@ def _key(videos, clip_shape, fps):
 def _decode(source, path, clip_shape, num_threads, progress):
     """Writes all clips into a folder that is there whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    # Of processes that start together, one decodes.
+    with locked(path.with_suffix(".lock"), wait=True):
+        if not path.exists():
+            _write_clips(source, path, clip_shape, num_threads, progress)
+
+
+def _write_clips(source, path, clip_shape, num_threads, progress):
     num_bytes = len(source) * math.prod(clip_shape)
     free = shutil.disk_usage(path.parent).free
     if num_bytes > free:
@@ -84,11 +91,11 @@ def _decode(source, path, clip_shape, num_threads, progress):
             f"clips need {num_bytes / 1e9:.1f} GB",
             str(path.parent),
         )
-    with tempfile.TemporaryDirectory(
-        prefix="partial_", dir=path.parent, ignore_cleanup_errors=True
-    ) as partial:
-        aside = Path(partial) / "clips"
-        aside.mkdir()
+    aside = path.with_suffix(".partial")
+    # What a killed process left.
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir()
+    try:
         num_videos = len(source)
         pixel_values = np.lib.format.open_memmap(
             aside / "pixel_values.npy",
@@ -104,9 +111,6 @@ def _decode(source, path, clip_shape, num_threads, progress):
         run_threads(load, range(num_videos), progress, "video", num_threads)
         pixel_values.flush()
         np.save(aside / "frame_mask.npy", frame_mask)
-        try:
-            os.rename(aside, path)
-        except OSError:
-            # Another process was first, with the same.
-            if not path.exists():
-                raise
+        os.rename(aside, path)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)

@@ -62,12 +62,11 @@ def video_text_dataset(
             is not full. Defaults to `True`.
         cache: Bool, whether to keep the decoded clips in memory, so that only
             the first epoch decodes. Or the path of a folder to keep them in,
-            as arrays that all processes which read the same set share. It is
-            decoded before this function returns, unless it lies there, and
-            fills as much disk as there are pixels: start one process before
-            the others, which would else all decode it. A set whose files have
-            changed is decoded anew, beside the old clips, which may be
-            deleted. `skipped` must be `None` then. Defaults to `False`.
+            as arrays that all processes which read the same set share: the
+            first one decodes it, before this function returns, and fills as
+            much disk as there are pixels. A set whose files have changed is
+            decoded anew, beside the old clips, which may be deleted. `skipped`
+            must be `None` then. Defaults to `False`.
         repeat: Bool, whether to go on for ever. Defaults to `False`.
         skipped: List to which `(path, reason)` is appended, once, for each
             video that cannot be read or does not exist; it is then left out.

@@ -1,5 +1,6 @@
 """Runs a stage of pre-training."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -8,10 +9,10 @@ import warnings
 import keras
 
 from keras_longvideo.data.files import write_atomically
+from keras_longvideo.data.locks import locked
 from keras_longvideo.training.checkpoints import Checkpoints
 from keras_longvideo.training.checkpoints import is_begun
 from keras_longvideo.training.curves import draw_curves
-from keras_longvideo.training.folder_lock import locked
 from keras_longvideo.training.optimizer import make_optimizer
 from keras_longvideo.training.recorder import Recorder
 from keras_longvideo.training.recorder import log_columns
@@ -95,7 +96,7 @@ def pretrain(stage, output, progress=True):
     if not is_done:
         check_paths(stage)
     output.mkdir(parents=True, exist_ok=True)
-    with locked(output):
+    with _alone(output):
         _claim(output, stage)
         if not is_done:
             _pretrain(stage, output, progress)
@@ -138,6 +139,21 @@ def _pretrain(stage, output, progress):
     row = read_log(output / "log.csv")[-1]
     row = {"steps": row.pop("step"), **row}
     write_atomically(output / "results.json", json.dumps(row, indent=2) + "\n")
+
+
+@contextlib.contextmanager
+def _alone(output):
+    """Keeps other processes out of a run's folder."""
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(locked(output / "lock", wait=False))
+        except BlockingIOError as error:
+            raise ValueError(
+                "`output` is the folder of a run that another process is "
+                "training: wait for it, or take another folder. "
+                f"Received: output={str(output)!r}"
+            ) from error
+        yield
 
 
 def _claim(output, stage):

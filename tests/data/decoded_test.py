@@ -86,11 +86,50 @@ def test_an_interrupted_decoding_leaves_nothing(
     folder = tmp_path / "clips"
     with pytest.raises(VideoError, match=bad.name):
         video_text_dataset(manifest, 2, cache=folder, **SMALL)
-    assert not list(folder.iterdir())
+    assert not [p for p in folder.iterdir() if p.suffix != ".lock"]
     bad.write_bytes(good)
     assert (
         len(list(video_text_dataset(manifest, 2, cache=folder, **SMALL))) == 2
     )
+
+
+def test_what_a_killed_decoding_left_is_swept_up(make_set, tmp_path):
+    manifest = make_set(4)
+    folder = tmp_path / "clips"
+    video_text_dataset(manifest, 2, cache=folder, **SMALL)
+    (clips,) = (p for p in folder.iterdir() if p.is_dir())
+    # As if it had been killed before it was done.
+    left = clips.rename(clips.with_suffix(".partial"))
+    (left / "pixel_values.npy").write_bytes(b"half")
+    dataset = video_text_dataset(manifest, 2, cache=folder, **SMALL)
+    assert len(list(dataset)) == 2
+    assert clips.exists() and not left.exists()
+
+
+def test_of_processes_that_start_together_one_decodes(
+    make_set, tmp_path, decoded
+):
+    fcntl = pytest.importorskip("fcntl")
+    manifest = make_set(4)
+    folder = tmp_path / "clips"
+    video_text_dataset(manifest, 2, cache=folder, **SMALL)
+    (clips,) = (p for p in folder.iterdir() if p.is_dir())
+    hidden = clips.rename(tmp_path / "hidden")
+    decoded.clear()
+    with open(clips.with_suffix(".lock"), "w") as file:
+        # As another process that is decoding.
+        fcntl.flock(file, fcntl.LOCK_EX)
+        waiting = threading.Thread(
+            target=video_text_dataset,
+            args=(manifest, 2),
+            kwargs={"cache": folder, **SMALL},
+        )
+        waiting.start()
+        waiting.join(0.5)
+        assert waiting.is_alive()
+        hidden.rename(clips)
+    waiting.join()
+    assert not decoded
 
 
 def test_a_disk_without_room(make_set, tmp_path, monkeypatch):
@@ -99,7 +138,7 @@ def test_a_disk_without_room(make_set, tmp_path, monkeypatch):
     folder = tmp_path / "clips"
     with pytest.raises(OSError, match="The folder of `cache` has 0.0 GB left"):
         video_text_dataset(make_set(4), 2, cache=folder, **SMALL)
-    assert not list(folder.iterdir())
+    assert not [p for p in folder.iterdir() if p.suffix != ".lock"]
     usage.free += 1
     video_text_dataset(make_set(4), 2, cache=folder, **SMALL)
 

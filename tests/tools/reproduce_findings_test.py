@@ -1,5 +1,6 @@
 """The runs, the queue, the verdicts and the table of the findings."""
 
+import dataclasses
 import json
 import math
 import os
@@ -117,6 +118,16 @@ def test_another_recipe_lies_in_another_folder(tmp_path, monkeypatch):
     image = full.run("image", 0)
     monkeypatch.undo()
     assert full.run("image", 0) == image
+    # Longer training on long videos is nothing to the others.
+    scale = runs.SCALES["full"]
+    scale = dataclasses.replace(
+        scale,
+        steps={**scale.steps, "long": 1},
+        videos={**scale.videos, "long": 2},
+    )
+    longer = folders_lib.Folders(tmp_path, tmp_path, scale)
+    assert longer.run("short_joint", 0) == before[0]
+    assert longer.run("long_joint", 0) != before[1]
 
 
 # The queue.

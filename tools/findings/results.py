@@ -21,6 +21,11 @@ def recipe(run, scale):
     chain = [run]
     while chain[-1].start is not None:
         chain.append(runs.RUNS[chain[-1].start])
+    stages = {r.stage for r in chain}
+    splits = {s for r in chain for s in (*r.sources, *runs.HELD_OUT[r.stage])}
+    size = dataclasses.asdict(scale)
+    for name, kept in (("videos", splits), ("steps", stages)):
+        size[name] = {k: n for k, n in size[name].items() if k in kept}
     made = {
         # With those that it starts from.
         "runs": [dataclasses.asdict(r) for r in chain],
@@ -33,7 +38,7 @@ def recipe(run, scale):
         "sequence_lengths": {
             r.stage: runs.SEQUENCE_LENGTHS[r.stage] for r in chain
         },
-        "scale": dataclasses.asdict(scale),
+        "scale": size,
         "image_size": runs.IMAGE_SIZE,
         # Of the way videos are rendered.
         "videos": rendering.VERSION,
