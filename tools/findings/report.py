@@ -32,11 +32,14 @@ in `results/`; do not edit.
 
 {progress}
 
-Training sets: {videos}. Steps of a stage: {steps}; of {images} images, {clips}
-clips of 16 frames or {long_videos} long videos each. Video towers have
-{num_layers} layers, so that "the last layers" are {last_layers} here. Runs from
-`scratch` start from random weights, since patches of another size have no use
-for a kernel that was trained with 16x16, and take the steps of both stages.
+- Training sets: {videos}
+- Steps of a stage: {steps}; of {images} images, {clips} clips of 16 frames or
+  {long_videos} long videos each
+- Video towers have {num_layers} layers; "the last layers" are {last_layers}
+
+Runs from `scratch` start from random weights, since patches of another size
+have no use for a kernel that was trained with 16x16, and take the steps of both
+stages.
 
 Scores are Recall@1 of finding a held-out video by its caption, in percent;
 `±` is the sample standard deviation over the seeds. Runs of one finding have
