@@ -295,9 +295,10 @@ def test_a_process_ends_with_the_one_that_started_it(worker, tmp_path):
     threading.Thread(target=worker.do, args=("hangs",)).start()
     while not (tmp_path / "hangs.log").exists():
         time.sleep(0.01)
-    # As if that had been killed.
-    worker.process.stdin.close()
-    assert worker.process.wait(timeout=30) == 1
+    process = worker.process
+    # As if the one that started it had been killed.
+    process.stdin.close()
+    assert process.wait(timeout=30) == 1
 
 
 # Verdicts.
