@@ -469,6 +469,13 @@ def test_all_plots_are_drawn(tmp_path):
         assert (tmp_path / name).stat().st_size < 100_000
 
 
+def test_bars_are_drawn_where_there_are_some_to_compare(tmp_path):
+    found = {"short_joint": [result("short_joint", 0)]}
+    assert set(plots.draw_all(found, tmp_path)) <= {"masking.png"}
+    found["short_frame"] = [result("short_frame", 0)]
+    assert "video_first.png" in plots.draw_all(found, tmp_path)
+
+
 def test_a_report_without_results(tmp_path):
     path = report.write_report(tmp_path, SMOKE)
     assert "0 of 126 runs are done." in path.read_text("utf-8")

@@ -88,7 +88,7 @@ def _panels(count, width=4.2, height=3.4):
 def _bars(axis, results, metric, bars):
     """Bars of `(label, run, color)`, as far as there are results.
 
-    Returns whether there are any.
+    Returns whether there are any to compare.
     """
     drawn = [
         (label, color, point)
@@ -110,7 +110,7 @@ def _bars(axis, results, metric, bars):
     )
     axis.margins(y=0.12)
     axis.set_ylim(bottom=0)
-    return bool(drawn)
+    return len(drawn) > 1
 
 
 def _draw_bars(results, panels, **size):

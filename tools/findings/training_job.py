@@ -139,4 +139,9 @@ def device_name():
         device = jax.devices()[0]
         if device.platform != "cpu":
             return device.device_kind
-    return f"{os.cpu_count()} CPU cores ({platform.machine()})"
+    count = os.cpu_count()
+    if hasattr(os, "sched_getaffinity"):
+        # A worker may have a share of them.
+        count = len(os.sched_getaffinity(0))
+    cores = "1 CPU core" if count == 1 else f"{count} CPU cores"
+    return f"{cores} ({platform.machine()})"
