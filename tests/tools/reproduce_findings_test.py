@@ -470,9 +470,10 @@ def test_all_plots_are_drawn(tmp_path):
 
 
 def test_bars_are_drawn_where_there_are_some_to_compare(tmp_path):
-    found = {"short_joint": [result("short_joint", 0)]}
+    scores = {"spatial": 90, "temporal": 60}
+    found = {"short_joint": [result("short_joint", 0, **scores)]}
     assert set(plots.draw_all(found, tmp_path)) <= {"masking.png"}
-    found["short_frame"] = [result("short_frame", 0)]
+    found["short_frame"] = [result("short_frame", 0, **scores)]
     assert "video_first.png" in plots.draw_all(found, tmp_path)
 
 
