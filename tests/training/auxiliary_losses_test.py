@@ -1,5 +1,7 @@
 """Auxiliary losses, by hand, and the model that trains with them."""
 
+import types
+
 import keras
 import numpy as np
 import pytest
@@ -98,6 +100,18 @@ def test_the_loss_is_the_sum_of_its_parts(tiny):
             if target != 0:  # padding
                 losses.append(np.log(np.exp(s).sum()) - s[target])
     assert outputs["captioning"] == pytest.approx(np.mean(losses), rel=1e-4)
+
+
+def test_retrievers_that_do_not_fit(tiny):
+    retriever = tiny.retriever()
+    other = types.SimpleNamespace(
+        preprocessor=retriever.preprocessor, text_backbone=retriever.backbone
+    )
+    with pytest.raises(ValueError, match="BertBackbone.*ViViTBackbone"):
+        VideoTextPretrainer(other, captioning=1.0)
+    retriever.preprocessor = None
+    with pytest.raises(ValueError, match="`retriever` must have a preproc"):
+        VideoTextPretrainer(retriever, captioning=1.0)
 
 
 def test_training_learns_captions_and_leaves_a_plain_retriever(tiny, tmp_path):
