@@ -6,8 +6,7 @@ the last one stopped:
 
     python tools/reproduce_findings.py --time_limit=7200
 
-On CPUs a worker has cores of its own, as many as there are for each. At a
-larger scale, eight runs side by side share one GPU:
+At a larger scale, eight runs side by side share one GPU:
 
     python tools/reproduce_findings.py --scale=full --workers=8 \
         --report=findings_output/full
@@ -30,7 +29,6 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 import collections
-import itertools
 import pathlib
 import sys
 import time
@@ -66,11 +64,8 @@ _TIME_LIMIT = flags.DEFINE_float(
     "Seconds, from the start, after which no run begins and those at work are "
     "stopped; they go on another time.",
 )
-_SERVE = flags.DEFINE_integer(
-    "serve",
-    None,
-    "Be the worker of this number, and do the runs that are handed in on "
-    "standard input.",
+_SERVE = flags.DEFINE_bool(
+    "serve", False, "Do runs that are handed in on standard input."
 )
 
 # Lines of a failed run's log that are shown.
@@ -132,10 +127,8 @@ def train_all(chosen, folders, num_workers, time_limit):
     def log_of(job):
         return folders.log(*ids[job])
 
-    numbers = itertools.count()
-
     def make_worker():
-        command = [sys.executable, *sys.argv, f"--serve={next(numbers)}"]
+        command = [sys.executable, *sys.argv, "--serve"]
         return processes.ProcessWorker(command, log_of, environment())
 
     (folders.output / "runs").mkdir(parents=True, exist_ok=True)
@@ -182,8 +175,7 @@ def main(_):
     folders = folders_lib.Folders(
         _OUTPUT.value, _REPORT.value, runs.SCALES[_SCALE.value]
     )
-    if _SERVE.value is not None:
-        processes.keep_to_own_cores(_SERVE.value, _WORKERS.value)
+    if _SERVE.value:
 
         def do(job):
             name, seed = job.split(":")

@@ -67,23 +67,6 @@ class ProcessWorker:
             process.wait()
 
 
-def keep_to_own_cores(number, num_workers):
-    """Keeps this process to its share of the cores, where there is one.
-
-    Before a backend counts them: two that compute on all cores at once take
-    longer than two that compute on half of them.
-
-    Args:
-        number: int. Which worker this is, from 0.
-        num_workers: int. Workers side by side.
-    """
-    # Not on macOS and Windows.
-    if hasattr(os, "sched_setaffinity"):
-        cores = sorted(os.sched_getaffinity(0))
-        if share := cores[number::num_workers]:
-            os.sched_setaffinity(0, share)
-
-
 def serve(do):
     """Does jobs that a `ProcessWorker` hands in, until it is gone.
 

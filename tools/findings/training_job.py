@@ -141,7 +141,7 @@ def device_name():
             return device.device_kind
     count = os.cpu_count()
     if hasattr(os, "sched_getaffinity"):
-        # A worker may have a share of them.
+        # Those that this process may use.
         count = len(os.sched_getaffinity(0))
     cores = "1 CPU core" if count == 1 else f"{count} CPU cores"
     return f"{cores} ({platform.machine()})"
