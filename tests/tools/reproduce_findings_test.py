@@ -89,7 +89,7 @@ def test_every_run_is_a_stage(name, tmp_path):
     for scale in runs.SCALES.values():
         folders = folders_lib.Folders(tmp_path, tmp_path / "report", scale)
         stage = training_job.make_stage(run, 1, folders)
-        assert stage.seed == 1 and stage.steps == scale.steps[run.stage]
+        assert stage.seed == 1 and stage.steps == scale.num_steps(run.stage)
         assert stage.steps % stage.interval == 0
         assert stage.evaluate_every <= stage.steps
         assert scale.held_out % stage.evaluation_batch_size == 0

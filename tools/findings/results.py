@@ -24,8 +24,8 @@ def recipe(run, scale):
     stages = {r.stage for r in chain}
     splits = {s for r in chain for s in (*r.sources, *runs.HELD_OUT[r.stage])}
     size = dataclasses.asdict(scale)
-    for name, kept in (("videos", splits), ("steps", stages)):
-        size[name] = {k: n for k, n in size[name].items() if k in kept}
+    size["videos"] = {s: n for s, n in scale.videos.items() if s in splits}
+    size["steps"] = {s: scale.num_steps(s) for s in sorted(stages)}
     made = {
         # With those that it starts from.
         "runs": [dataclasses.asdict(r) for r in chain],

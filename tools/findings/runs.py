@@ -52,8 +52,8 @@ class Scale:
     Args:
         videos: dict of ints. Videos (or images) of each training set.
         held_out: int. Videos of each held-out set.
-        steps: dict of ints. Optimizer's steps of each stage. A run from
-            scratch has those of the images and of the short videos.
+        steps: dict of ints. Optimizer's steps of each stage; of those from
+            scratch see `num_steps`.
         images: int. Images in a batch.
         clips: int. Clips of 16 frames in a batch.
         long_videos: int. Long videos in a batch.
@@ -68,6 +68,12 @@ class Scale:
     long_videos: int
     num_layers: int
 
+    def num_steps(self, stage):
+        """Steps of a stage: from scratch, those of images and short videos."""
+        if stage == "scratch":
+            return self.steps["image"] + self.steps["short"]
+        return self.steps[stage]
+
 
 SCALES = {
     "full": Scale(
@@ -78,7 +84,7 @@ SCALES = {
             "long": 2000,
         },
         held_out=200,
-        steps={"image": 2000, "short": 3000, "scratch": 5000, "long": 800},
+        steps={"image": 2000, "short": 3000, "long": 800},
         images=256,
         clips=64,
         long_videos=32,
@@ -93,7 +99,7 @@ SCALES = {
             "long": 4000,
         },
         held_out=200,
-        steps={"image": 1000, "short": 1200, "scratch": 2200, "long": 600},
+        steps={"image": 1000, "short": 1200, "long": 600},
         images=256,
         clips=32,
         long_videos=16,
@@ -103,7 +109,7 @@ SCALES = {
     "smoke": Scale(
         videos={"image": 16, "spatial": 8, "temporal": 8, "long": 8},
         held_out=8,
-        steps={"image": 2, "short": 2, "scratch": 4, "long": 2},
+        steps={"image": 2, "short": 2, "long": 2},
         images=4,
         clips=4,
         long_videos=4,
