@@ -5,6 +5,8 @@ import json
 import math
 import os
 
+from keras_longvideo.data.checks import check_int
+from keras_longvideo.data.checks import check_positive
 from keras_longvideo.video.resize import check_image_size
 
 MANIFESTS = (".jsonl", ".csv")
@@ -54,12 +56,12 @@ class Source:
 
     def __post_init__(self):
         # A contrastive loss over one pair has nothing to tell apart.
-        _check_int("batch_size", self.batch_size, least=2)
-        _check_int("num_frames", self.num_frames)
-        _check_int("group_size", self.group_size)
-        _check_number("ratio", self.ratio)
+        check_int("batch_size", self.batch_size, least=2)
+        check_int("num_frames", self.num_frames)
+        check_int("group_size", self.group_size)
+        check_positive("ratio", self.ratio)
         if self.fps is not None:
-            _check_number("fps", self.fps)
+            check_positive("fps", self.fps)
         if self.batch_size % self.group_size:
             raise ValueError(
                 "`group_size` must divide `batch_size`. Received: "
@@ -205,7 +207,7 @@ class Stage:
             *("evaluation_batch_size", "log_every", "evaluate_every"),
             "checkpoint_every",
         ):
-            _check_int(name, getattr(self, name))
+            check_int(name, getattr(self, name))
         for name in ("held_out", "backbone", "adapt"):
             if not isinstance(getattr(self, name), dict):
                 raise ValueError(
@@ -214,22 +216,22 @@ class Stage:
                 )
         for name in ("num_frames", "microbatch_size"):
             if getattr(self, name) is not None:
-                _check_int(name, getattr(self, name))
+                check_int(name, getattr(self, name))
         if self.image_size is not None:
             check_image_size(self.image_size)
-        _check_int("seed", self.seed, least=0)
-        _check_int("warmup_steps", self.warmup_steps, least=0)
+        check_int("seed", self.seed, least=0)
+        check_int("warmup_steps", self.warmup_steps, least=0)
         if self.warmup_steps >= self.steps:
             raise ValueError(
                 "`warmup_steps` must be below `steps`. Received: "
                 f"warmup_steps={self.warmup_steps}, steps={self.steps}"
             )
-        _check_number("learning_rate", self.learning_rate)
+        check_positive("learning_rate", self.learning_rate)
         for name in ("weight_decay", "masked_language_modeling", "captioning"):
-            _check_number(name, getattr(self, name), zero=True)
+            _check_weight(name, getattr(self, name))
         for name in ("clip_norm", "fps"):
             if getattr(self, name) is not None:
-                _check_number(name, getattr(self, name))
+                check_positive(name, getattr(self, name))
         _check_rate("beta_2", self.beta_2)
         if self.ema_momentum is not None:
             _check_rate("ema_momentum", self.ema_momentum)
@@ -263,21 +265,13 @@ class Stage:
             dataclasses.asdict(self),
             indent=2,
             sort_keys=True,
-            default=os.fspath,
+            default=_plain,
         )
 
 
 def is_manifest(path):
     """Whether a path names a manifest, and not shards."""
     return os.fspath(path).endswith(MANIFESTS)
-
-
-def _check_int(name, value, least=1):
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise ValueError(
-            f"`{name}` must be an int of at least {least}. "
-            f"Received: {name}={value!r}"
-        )
 
 
 def _check_rate(name, value):
@@ -287,10 +281,15 @@ def _check_rate(name, value):
         )
 
 
-def _check_number(name, value, zero=False):
-    is_number = isinstance(value, (int, float)) and math.isfinite(value)
-    if not is_number or value < 0 or (value == 0 and not zero):
-        wanted = "number of at least 0" if zero else "positive number"
+def _check_weight(name, value):
+    is_number = isinstance(value, int | float) and math.isfinite(value)
+    if not is_number or value < 0:
         raise ValueError(
-            f"`{name}` must be a {wanted}. Received: {name}={value!r}"
+            f"`{name}` must be a number of at least 0. "
+            f"Received: {name}={value!r}"
         )
+
+
+def _plain(value):
+    """A value that JSON does not know: a path, or a number of NumPy's."""
+    return value.item() if hasattr(value, "item") else os.fspath(value)

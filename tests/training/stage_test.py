@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from keras_longvideo.training import Source
@@ -64,6 +65,7 @@ def test_all_that_is_due_falls_on_an_interval(tiny):
 
 
 def test_a_stage_as_json(tiny):
-    fields = json.loads(tiny.stage().to_json())
+    # Numbers of NumPy's are numbers.
+    fields = json.loads(tiny.stage(steps=np.int64(7)).to_json())
     assert fields["steps"] == 7
     assert fields["train"][0]["group_size"] == 2
