@@ -51,8 +51,9 @@ def record_dataset(
     The batches are those of `video_text_dataset`, and so are the options, as
     long as the records hold the frames that are asked for: of those that they
     lack, the ones before are repeated, so write them at an `fps` as high as
-    any that is read. The
-    records are `tf.train.SequenceExample`s as `write_records` and
+    any that is read.
+
+    The records are `tf.train.SequenceExample`s as `write_records` and
     `tools/build_records.py` write them, or as others have made them for DMVR
     and Scenic: of their keys, the feature list `image/encoded` (JPEG or PNG)
     and `caption/string` are read, and `image/frame_rate` if it is there: else
@@ -73,8 +74,8 @@ def record_dataset(
         pattern: Path of a TFRecord file, or a pattern such as
             `"train/*.tfrecord*"`, or a folder, for `*.tfrecord*` in it, all of
             them if their names tell how many there are; or a list of these.
-            The files lie on a disk, or on what is mounted as
-            one, and are not compressed.
+            The files lie on a disk, or on what is mounted as one, and are not
+            compressed.
         batch_size: Int, videos in a batch.
         num_frames: Int, frames in a clip. Defaults to `16`.
         fps: Float, frames to take a second, or `None` to spread `num_frames`
