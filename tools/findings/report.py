@@ -50,8 +50,8 @@ videos of a set, whose choice adds an error of its own, alike for all of them
 (up to {sampling:.1f} points for a single score).
 
 **The rule.** Each claim is a sum of mean scores and a range that it should be
-in, which was fixed before its runs. Its standard error is the root of the sum of
-`factor^2 * s^2 / n` over the runs in it, `s` a run's standard deviation over
+in, which was fixed before its runs. Its standard error is the root of the sum
+of `factor^2 * s^2 / n` over the runs in it, `s` a run's standard deviation over
 `n` seeds. *Yes*: the sum is in the range, and still is two standard errors up
 or down. *No*: it is outside even then. *Rather yes* and *rather no*: the sum
 is inside or outside, but by less than two standard errors. *Open*: fewer than
