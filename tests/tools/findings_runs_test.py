@@ -48,7 +48,10 @@ def test_a_finding_has_the_runs_of_its_claims(finding):
 
 def test_runs_of_a_claim_take_as_many_steps_at_the_same_rate():
     for claim in claims.CLAIMS:
-        assert len({runs.RUNS[name].stage for name in claim.terms}) == 1
+        compared = [runs.RUNS[name] for name in claim.terms]
+        assert len({run.stage for run in compared}) == 1
+        if not claim.text.startswith(claims.BEYOND):
+            assert {run.steps_factor for run in compared} == {1}
 
 
 def test_tokens_of_what_is_compared_at_equal_tokens():
@@ -66,6 +69,10 @@ def test_tokens_of_what_is_compared_at_equal_tokens():
     assert count["short_factorized_mask90"] == 16
     assert count["short_frame_mask90"] == 32
     assert count["long_joint"] == 128 * 16 / 4
+    # Four times the steps on a quarter of the tokens, and then all of them.
+    longer = runs.RUNS["short_joint_mask75_longer"]
+    assert count[longer.name] * longer.steps_factor == 128
+    assert count["short_joint_mask75_longer_unmasked_end"] == 128
 
 
 @pytest.mark.parametrize("name", runs.RUNS)
@@ -74,7 +81,7 @@ def test_every_run_is_a_stage(name, tmp_path):
     for scale in runs.SCALES.values():
         folders = folders_lib.Folders(tmp_path, tmp_path / "report", scale)
         stage = training_job.make_stage(run, 1, folders)
-        assert stage.seed == 1 and stage.steps == scale.num_steps(run.stage)
+        assert stage.seed == 1 and stage.steps == scale.num_steps(run)
         assert stage.steps % stage.interval == 0
         assert stage.evaluate_every <= stage.steps
         assert scale.held_out % stage.evaluation_batch_size == 0

@@ -22,6 +22,9 @@ METRICS = {
     "long": ("long",),
 }
 
+# How claims begin that are not the paper's.
+BEYOND = "Not of the paper:"
+
 YES, RATHER_YES, RATHER_NO, NO = "yes", "rather yes", "rather no", "no"
 OPEN = "open"
 
@@ -173,6 +176,22 @@ def _claims():
             joint,
             least=-2.0,
         )
+    for start, name in (
+        (joint + high, "75 % masked"),
+        (f"{joint}{high}_longer", "75 % masked for four times the steps"),
+    ):
+        for metric in ("spatial", "temporal"):
+            yield _better(
+                "b",
+                f"{BEYOND} a last part of the training on all tokens wins "
+                "back what masking costs.",
+                f"*{metric}*: {name}, then a quarter of the steps on all, "
+                "less unmasked, -2 points or more",
+                metric,
+                f"{start}_unmasked_end",
+                joint,
+                least=-2.0,
+            )
     for kind, name in (("factorized", "factorised"), ("frame", "frame-level")):
         yield Claim(
             "b",

@@ -21,11 +21,10 @@ def recipe(run, scale):
     chain = [run]
     while chain[-1].start is not None:
         chain.append(runs.RUNS[chain[-1].start])
-    stages = {r.stage for r in chain}
     splits = {s for r in chain for s in (*r.sources, *runs.HELD_OUT[r.stage])}
     size = dataclasses.asdict(scale)
     size["videos"] = {s: n for s, n in scale.videos.items() if s in splits}
-    size["steps"] = {s: scale.num_steps(s) for s in sorted(stages)}
+    size["steps"] = [scale.num_steps(r) for r in chain]
     made = {
         # With those that it starts from.
         "runs": [dataclasses.asdict(r) for r in chain],

@@ -68,11 +68,12 @@ class Scale:
     long_videos: int
     num_layers: int
 
-    def num_steps(self, stage):
-        """Steps of a stage: from scratch, those of images and short videos."""
-        if stage == "scratch":
-            return self.steps["image"] + self.steps["short"]
-        return self.steps[stage]
+    def num_steps(self, run):
+        """Steps of a run: from scratch, those of images and short videos."""
+        steps = self.steps.get(run.stage)
+        if run.stage == "scratch":
+            steps = self.steps["image"] + self.steps["short"]
+        return max(int(run.steps_factor * steps), 1)
 
 
 SCALES = {
@@ -149,6 +150,7 @@ class Run:
             `start`.
         adapt: dict. Arguments of `ViViTBackbone.adapt`.
         losses: dict. Weights of losses beside the contrastive one.
+        steps_factor: float. Steps, in those of its stage.
     """
 
     name: str
@@ -159,6 +161,7 @@ class Run:
     backbone: dict = dataclasses.field(default_factory=dict)
     adapt: dict = dataclasses.field(default_factory=dict)
     losses: dict = dataclasses.field(default_factory=dict)
+    steps_factor: float = 1.0
 
 
 def _short(name, sources=("image", "spatial", "temporal"), **more):
@@ -263,6 +266,22 @@ def _runs_of_findings():
         for rate in MASK_RATES
     }
     joint, factorized, frame = (masked[kind, 0.0] for kind in _ATTENTIONS)
+    # As many tokens as without masking.
+    longer = dataclasses.replace(
+        masked["joint", 0.75], name="short_joint_mask75_longer", steps_factor=4
+    )
+    # A last part of the training on all tokens, as FLIP has it.
+    unmasked_end = [
+        dataclasses.replace(
+            joint,
+            name=f"{start.name}_unmasked_end",
+            start=start.name,
+            # Not what `start` has.
+            backbone={"mask_rate": 0.0},
+            steps_factor=0.25,
+        )
+        for start in (masked["joint", 0.75], longer)
+    ]
     few_frames = [
         _long("joint_16_frames", num_frames=SHORT_FRAMES),
         _long("frame_16_frames", "short_frame", SHORT_FRAMES),
@@ -302,7 +321,7 @@ def _runs_of_findings():
             _long("last_layers", **last_layers),
             _long("frame", "short_frame", **last_layers),
         ],
-        "b": [image, *masked.values()],
+        "b": [image, *masked.values(), longer, *unmasked_end],
         "c": scratch,
         "g": [
             image,

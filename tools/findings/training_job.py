@@ -42,7 +42,7 @@ def make_stage(run, seed, folders):
         )
         for split in run.sources
     )
-    steps = scale.num_steps(run.stage)
+    steps = scale.num_steps(run)
     backbone, vocabulary = run.backbone, None
     if run.start is None:
         preset, vocabulary = ARCHITECTURES[run.stage], str(VOCABULARY)
