@@ -68,8 +68,7 @@ def package_preset(run, name, root, command, manifests):
         card = make_card(aside, name, run, command, packaged, report)
         (aside / "README.md").write_text(card, encoding="utf-8")
 
-        # Hidden ones are what an interrupted packaging left.
-        others = (x for x in root.glob("[!.]*") if x.name != name)
+        others = (x for x in root.iterdir() if x.name != name)
         report["megabytes"] = sum(map(megabytes, (aside, *others)))
         if report["megabytes"] > MAX_MEGABYTES:
             raise ValueError(

@@ -1,22 +1,20 @@
 """What a preset directory holds, and whether it is fit to be published."""
 
-import fnmatch
 import json
 import pathlib
+import re
 
 import h5py
 
-# All that KerasHub's savers write, `assets/` aside. Other files are the user's
-# own.
-PRESET_PATTERNS = (
-    "*.weights.h5",
-    "*.weights.json",
-    "*_converter.json",
-    "*preprocessor.json",
-    "*tokenizer.json",
-    "config.json",
-    "metadata.json",
-    "task.json",
+# All that KerasHub's savers write. Other files are the user's own, also those
+# whose names are much like these, such as checkpoints.
+_PRESET_FILE = re.compile(
+    r"(config|metadata|task|preprocessor|tokenizer)\.json"
+    r"|(audio|image|video)_converter\.json"
+    r"|model\.weights\.(h5|json)"
+    r"|model_\d+\.weights\.h5"  # A shard.
+    r"|task\.weights\.h5"
+    r"|assets/tokenizer/.+"
 )
 # Not serialized Keras objects, so without a registered name.
 PLAIN_JSON = ("metadata.json", "model.weights.json")
@@ -24,9 +22,7 @@ PLAIN_JSON = ("metadata.json", "model.weights.json")
 
 def is_preset_file(path):
     """Whether a path relative to the preset is one that KerasHub writes."""
-    if "/" in path:
-        return path.startswith("assets/")
-    return any(fnmatch.fnmatchcase(path, p) for p in PRESET_PATTERNS)
+    return _PRESET_FILE.fullmatch(path) is not None
 
 
 def list_files(preset_directory):

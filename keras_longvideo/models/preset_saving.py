@@ -3,10 +3,10 @@
 import contextlib
 import os
 import pathlib
-import shutil
 import tempfile
 
 from keras_longvideo.hub.preset_files import is_preset_file
+from keras_longvideo.hub.preset_files import list_files
 
 # Folders that a preset is being collected in: a task's encoder saves itself
 # into the same one.
@@ -37,24 +37,36 @@ def whole_preset(directory):
             "The place to write to must be a directory. Received a file: "
             f"{directory}"
         )
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    # Beside the target: moving within a file system is a rename.
-    with tempfile.TemporaryDirectory(
-        dir=directory.parent, prefix=f".{directory.name}-"
-    ) as aside:
-        _collecting.add(aside)
-        try:
-            yield aside
-        finally:
-            _collecting.discard(aside)
-        directory.mkdir(exist_ok=True)
-        # `config.json` goes first and comes last: without it a folder is no
-        # preset, so that none is ever half old and half new.
-        (directory / "config.json").unlink(missing_ok=True)
-        shutil.rmtree(directory / "assets", ignore_errors=True)
-        for old in directory.iterdir():
-            if old.is_file() and is_preset_file(old.name):
-                old.unlink()
-        new = sorted(os.listdir(aside), key=lambda name: name == "config.json")
-        for name in new:
-            os.replace(os.path.join(aside, name), directory / name)
+    is_new = not directory.exists()
+    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        # Inside it, since it may be on a disk of its own: moving within a file
+        # system is a rename.
+        with tempfile.TemporaryDirectory(dir=directory, prefix=".") as aside:
+            _collecting.add(aside)
+            try:
+                yield aside
+            finally:
+                _collecting.discard(aside)
+            _move_into_place(pathlib.Path(aside), directory)
+    except BaseException:
+        if is_new:
+            with contextlib.suppress(OSError):  # Others may write there.
+                directory.rmdir()
+        raise
+
+
+def _move_into_place(aside, directory):
+    new = list_files(aside)
+    # `config.json` goes first and comes last: without it a folder is no
+    # preset, so that none is ever half old and half new.
+    (directory / "config.json").unlink(missing_ok=True)
+    for old in list_files(directory):
+        if is_preset_file(old) and old not in new:
+            (directory / old).unlink()
+    for path in sorted(new, key=lambda path: path == "config.json"):
+        (directory / path).parent.mkdir(parents=True, exist_ok=True)
+        os.replace(aside / path, directory / path)
+    for folder in ("assets/tokenizer", "assets"):
+        with contextlib.suppress(OSError):  # It holds files, or is not there.
+            (directory / folder).rmdir()

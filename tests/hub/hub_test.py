@@ -83,7 +83,12 @@ def test_uploading_the_same_again_changes_nothing(hub, preset):
 
 def test_leftovers_of_an_older_preset_go(hub, preset):
     first = upload_preset(HANDLE, preset)
-    own = {"results.json": b"{}", "checkpoints/1.weights.h5": b"weights"}
+    own = {
+        "results.json": b"{}",
+        "checkpoints/1.weights.h5": b"weights",
+        "epoch_01.weights.h5": b"weights",
+        "assets/demo.gif": b"GIF",
+    }
     hub.commit(REPO, hub.files(REPO) | own)
     (preset / "task.json").unlink()
     (preset / "task.weights.h5").unlink()

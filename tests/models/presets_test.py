@@ -1,4 +1,6 @@
+import errno
 import json
+import os
 import pathlib
 import shutil
 
@@ -353,6 +355,10 @@ def test_own_files_are_left_alone(tiny, fitted, copy):
         "notes.json": b"{}",
         "runs/log.txt": b"1",
         ".gitattributes": b"x",
+        # Named much as KerasHub's are.
+        "epoch_01.weights.h5": b"a checkpoint",
+        "my_tokenizer.json": b"{}",
+        "assets/demo.gif": b"GIF",
     }
     for name, content in own.items():
         (copy / name).parent.mkdir(exist_ok=True)
@@ -399,6 +405,23 @@ def test_an_interrupted_save_changes_nothing(
     same(tiny.outputs(from_preset(copy)), fitted.after)
     retriever.save_to_preset(copy)
     same(tiny.outputs(from_preset(copy)), tiny.outputs(retriever))
+
+
+def test_a_folder_on_a_disk_of_its_own(tiny, fitted, copy, monkeypatch):
+    # As a volume of a container: what lies elsewhere cannot be moved there.
+    replace = os.replace
+
+    def within(source, target):
+        if copy not in pathlib.Path(source).parents:
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", within)
+    (copy / "notes.txt").write_text("mine")
+    retriever = tiny.retriever()
+    retriever.save_to_preset(copy)
+    same(tiny.outputs(from_preset(copy)), tiny.outputs(retriever))
+    assert set(files(copy)) == {*files(fitted.preset), "notes.txt"}
 
 
 def test_a_file_in_the_way(tiny, tmp_path):
