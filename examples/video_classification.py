@@ -54,10 +54,12 @@ def main(_):
 
     # 1. Files and labels. A label is an int, the place of its folder's name.
     folder = Path(FOLDER.value or render_folder())
-    class_names = sorted(x.name for x in folder.iterdir() if x.is_dir())
+    class_names = sorted(x.name for x in folder.glob("[!.]*") if x.is_dir())
     files, labels = [], []
     for label, name in enumerate(class_names):
-        found = sorted(str(path) for path in (folder / name).glob("*.mp4"))
+        found = sorted(str(path) for path in (folder / name).glob("[!.]*"))
+        if not found:
+            raise app.UsageError(f"There are no videos in {folder / name}")
         files += found
         labels += [label] * len(found)
 
@@ -81,7 +83,7 @@ def main(_):
     classifier = models.VideoClassifier.from_preset(
         PRESET.value,
         load_weights=not FROM_SCRATCH.value,
-        num_classes=len(class_names),
+        labels=class_names,
         preprocessor=models.VideoPreprocessor(
             models.VideoConverter(NUM_FRAMES, IMAGE_SIZE, fps=None)
         ),
@@ -113,13 +115,13 @@ def main(_):
     best = int(np.argmax(probabilities))
     print(
         f"{Path(file).parent.name}/{Path(file).name} is "
-        f'"{class_names[best]}" with probability {probabilities[best]:.2f}'
+        f'"{classifier.labels[best]}" with probability '
+        f"{probabilities[best]:.2f}"
     )
 
-    # 5. Save, and load again. A preset does not know the names of the classes.
+    # 5. Save, and load again, with the names of the classes.
     saved = os.path.join(OUTPUT.value, "classifier")
     classifier.save_to_preset(saved)
-    Path(saved, "class_names.txt").write_text("\n".join(class_names) + "\n")
     loaded = keras_longvideo.from_preset(saved)
     difference = np.abs(loaded.predict(files[-1:], verbose=0) - logits).max()
     print(f"Saved to {saved}; loaded again, logits differ by {difference:.0e}")

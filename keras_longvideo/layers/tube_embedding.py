@@ -85,8 +85,9 @@ class TubeEmbedding(VideoEmbedding):
 
     Returns:
         A tuple of the tokens, of shape `(batch, tokens, hidden_dim)`, shape
-        after shape; and a bool mask of shape `(batch, tokens)` that is `False`
-        for tubes of padding alone, or `None` without a `frame_mask`.
+        after shape; and a bool mask of shape `(batch, tokens)`, or `None`
+        without a `frame_mask`. It is `False` for tubes that the same clip
+        without its padding would not have: those that run into it.
 
     Raises:
         ValueError: if a shape or dtype does not fit; the message says what
@@ -239,19 +240,25 @@ def _cut(pixel_values, starts, size):
 
 
 def _mask(frame_mask, starts, length, grid):
-    """Whether a tube holds a real frame, `(batch, tubes)`."""
-    indices = starts[0][:, None] + np.arange(length)
-    indices = np.minimum(indices, frame_mask.shape[1] - 1).astype("int32")
-    mask = ops.any(ops.take(frame_mask, indices, axis=1), axis=-1)
+    """Whether a clip without its padding has a tube, `(batch, tubes)`."""
+    first = starts[0].astype("int32")
+    # As `Tube.starts`: the first one is there however short the clip.
+    latest = ops.maximum(_last_frame(frame_mask) + 1 - length, int(first[0]))
+    mask = (first <= latest) & ops.any(frame_mask, axis=1, keepdims=True)
     return ops.repeat(mask, grid[1] * grid[2], axis=1)
 
 
 def _repeat_last_frame(pixel_values, frame_mask):
     """Fills the padding of a clip with its last real frame."""
     frames = ops.arange(frame_mask.shape[1], dtype="int32")
-    last = ops.max(ops.where(frame_mask, frames, 0), axis=1, keepdims=True)
-    source = ops.minimum(frames[None], last)
+    source = ops.minimum(frames[None], _last_frame(frame_mask))
     return gather_tokens(pixel_values, source)
+
+
+def _last_frame(frame_mask):
+    """Number of the last real frame, `(batch, 1)`; 0 where there is none."""
+    frames = ops.arange(frame_mask.shape[1], dtype="int32")
+    return ops.max(ops.where(frame_mask, frames, 0), axis=1, keepdims=True)
 
 
 def _positions(tube, starts, dim):

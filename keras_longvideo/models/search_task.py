@@ -11,6 +11,7 @@ from keras_longvideo.models.processes import own_share
 from keras_longvideo.models.video_batches import Batches
 from keras_longvideo.models.video_batches import as_list
 from keras_longvideo.models.video_task import VideoTask
+from keras_longvideo.models.video_task import check_length
 
 
 class SearchHit(typing.NamedTuple):
@@ -125,31 +126,77 @@ class SearchTask(VideoTask):
         return hits[0] if isinstance(query, str) else hits
 
     def evaluate(
-        self, x=None, *args, batch_size=None, verbose="auto", **kwargs
+        self,
+        x=None,
+        y=None,
+        batch_size=None,
+        verbose="auto",
+        sample_weight=None,
+        steps=None,
+        callbacks=None,
+        return_dict=True,
+        **kwargs,
     ):
         """Measures how well videos and texts find one another.
 
         Args:
             x: dict of `videos` and `captions` (a string or a list of strings
                 for each video), such as `keras_longvideo.data.read_manifest`
-                returns; or a `tf.data.Dataset` of pairs, each of which counts
-                as a video of its own.
-            *args: see `keras.Model.evaluate`.
-            batch_size: int. Defaults to `8` for a dict.
+                returns; or a `tf.data.Dataset` of pairs, or the tensors of
+                some, each of which counts as a video of its own.
+            y: not used.
+            batch_size: int. Defaults to `8` for videos and captions.
             verbose: as in `keras.Model.evaluate`.
-            **kwargs: see `keras.Model.evaluate`.
+            sample_weight: not used.
+            steps: int. Batches of a dataset; one without end needs it.
+                Defaults to `None`, all.
+            callbacks: as in `keras.Model.predict`, of the tensors of pairs.
+            return_dict: bool. A dict is what it always returns.
+            **kwargs: what Keras's own `fit` passes on.
 
         Returns:
             A dict of Recall@1, @5 and @10 and of the median rank, in both
             directions; see `keras_longvideo.evaluation.retrieval_metrics`.
+
+        Raises:
+            ValueError: if captions do not fit the videos, a dataset without
+                end comes without `steps`, or an argument has no use.
         """
-        if kwargs.get("_use_cached_eval_dataset"):
+        if kwargs.pop("_use_cached_eval_dataset", False):
             # `fit` validates: the loss, batch by batch.
-            return super().evaluate(x, *args, verbose=verbose, **kwargs)
-        if not isinstance(x, dict):
+            return super().evaluate(
+                x,
+                y,
+                batch_size,
+                sample_weight,
+                verbose=verbose,
+                steps=steps,
+                callbacks=callbacks,
+                return_dict=return_dict,
+                _use_cached_eval_dataset=True,
+                **kwargs,
+            )
+        if kwargs:
+            raise TypeError(f"Unknown arguments: {sorted(kwargs)}")
+        has_captions = isinstance(x, dict) and "captions" in x
+        unused = {"y": y, "sample_weight": sample_weight}
+        if has_captions:
+            unused.update(steps=steps, callbacks=callbacks)
+        unused = {k: v for k, v in unused.items() if v is not None}
+        if unused:
+            raise ValueError(
+                "`evaluate` has no use for these arguments here: "
+                f"{sorted(unused)}. Received: {unused}"
+            )
+        if not has_captions:
+            check_length(x, "steps", steps)
             with feeding_own_share():
                 pairs = self.predict(
-                    own_share(x), batch_size=batch_size, verbose=verbose
+                    own_share(x),
+                    batch_size,
+                    verbose=verbose,
+                    steps=steps,
+                    callbacks=callbacks,
                 )
             return retrieval_metrics(
                 pairs["video_embeddings"],

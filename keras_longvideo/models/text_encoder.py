@@ -13,6 +13,7 @@ from keras_longvideo.models.quantization import quantizes
 TEXT_POOLINGS = {"mean": MeanPooling, "last": LastTokenPooling}
 
 
+@keras.saving.register_keras_serializable(package="keras_longvideo")
 @keeps_weights
 @returns_whole_outputs
 @exports

@@ -4,6 +4,7 @@ import keras
 
 from keras_longvideo.models.video_preprocessor import VideoPreprocessor
 from keras_longvideo.models.video_task import VideoTask
+from keras_longvideo.models.video_task import string_paths
 
 
 @keras.saving.register_keras_serializable(package="keras_longvideo")
@@ -11,8 +12,8 @@ class VideoClassifier(VideoTask):
     """Tells which of several classes a video belongs to.
 
     Logits are a linear function of the encoder's `pooled_output`. `fit`,
-    `evaluate` and `predict` take video files as well as arrays: a path is an
-    input.
+    `evaluate` and `predict` take lists of paths of video files as well as
+    arrays.
 
     Args:
         backbone: `keras_longvideo.models.ViViTBackbone`.
@@ -86,6 +87,13 @@ class VideoClassifier(VideoTask):
         if video_converter is None:
             return VideoPreprocessor.for_backbone(backbone)
         return VideoPreprocessor(video_converter)
+
+    # With paths as tf.data knows them, which `fit` sees to by itself.
+    def evaluate(self, x=None, *args, **kwargs):
+        return super().evaluate(string_paths(x), *args, **kwargs)
+
+    def predict(self, x=None, *args, **kwargs):
+        return super().predict(string_paths(x), *args, **kwargs)
 
     def compile(self, optimizer="auto", loss="auto", metrics="auto", **kwargs):
         """Configures the classifier for training.

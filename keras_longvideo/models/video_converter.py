@@ -29,9 +29,10 @@ class VideoConverter(keras.layers.Layer):
 
     Call arguments:
         videos: one video or several. One is a path or an array
-            `(frames, height, width, channels)`; several are a list of these,
-            or an array with a batch axis in front. Arrays are uint8, or float
-            where frames and size fit already. Of an array with too many
+            `(frames, height, width, channels)`; several are a list of paths
+            or of arrays, or an array with a batch axis in front. Arrays are
+            all uint8, or all float where their size fits already: the encoder
+            scales uint8, and takes float as scaled. Of an array with too many
             frames, evenly spread ones are kept.
 
     Returns:
@@ -82,7 +83,8 @@ class VideoConverter(keras.layers.Layer):
             videos = videos.tolist()
         if len(videos) == 0:
             raise ValueError("`videos` must hold at least one video.")
-        if all(_is_path(video) for video in videos):
+        _check_kinds(videos)
+        if _is_path(videos[0]):
             pixel_values, frame_mask = decode_videos(
                 [os.fsdecode(video) for video in videos],
                 num_frames=self.num_frames,
@@ -91,7 +93,9 @@ class VideoConverter(keras.layers.Layer):
                 progress=False,
             )
         else:
-            clips = [self._fit(keras.ops.convert_to_numpy(v)) for v in videos]
+            videos = [keras.ops.convert_to_numpy(video) for video in videos]
+            _check_dtypes(videos)
+            clips = [self._fit(video) for video in videos]
             pixel_values = np.stack([frames for frames, _ in clips])
             frame_mask = np.stack([mask for _, mask in clips])
         return {"pixel_values": pixel_values, "frame_mask": frame_mask}
@@ -161,6 +165,26 @@ class VideoConverter(keras.layers.Layer):
             }
         )
         return config
+
+
+def _check_kinds(videos):
+    paths = [i for i, video in enumerate(videos) if _is_path(video)]
+    arrays = [i for i, video in enumerate(videos) if not _is_path(video)]
+    if paths and arrays:
+        raise ValueError(
+            "`videos` must be all paths or all arrays. "
+            f"Received: a path at {paths[0]}, an array at {arrays[0]}"
+        )
+
+
+def _check_dtypes(videos):
+    dtypes = [keras.backend.standardize_dtype(v.dtype) for v in videos]
+    are_float = all(map(keras.backend.is_float_dtype, dtypes))
+    if not are_float and set(dtypes) != {"uint8"}:
+        raise ValueError(
+            "`videos` must be all uint8 or all float: raw pixels, or scaled "
+            f"ones. Received: dtypes {list(dict.fromkeys(dtypes))}"
+        )
 
 
 def _is_path(video):

@@ -1,5 +1,6 @@
 """What all tasks share: training from files, saving and loading."""
 
+import os
 import random
 import warnings
 
@@ -53,16 +54,19 @@ class VideoTask(Task):
                 may be of transformers' format, of ViViT or VideoMAE.
             load_weights: bool. If `False`, weights are random.
             **overrides: arguments of this task or of its backbone, in place
-                of the preset's. `dtype` is that of all of the task; it
-                defaults to Keras's global policy, not to the saved one;
-                weights that were quantized stay so.
+                of the preset's. `num_frames` and `image_shape` are those of
+                its preprocessor, too, unless one is given. `dtype` is that of
+                all of the task; it defaults to Keras's global policy, not to
+                the saved one; weights that were quantized stay so. With
+                arguments that say what a head is for, such as `num_classes`
+                or `labels`, it starts afresh.
 
         Returns:
             A task.
 
         Raises:
-            ValueError: if there is no such preset, an override is unknown, or
-                weights are wanted that are not published.
+            ValueError: if there is no such preset, an override is unknown or
+                of no use, or weights are wanted that are not published.
         """
         preset = presets.open_preset(preset, load_weights)
         own_names = presets.argument_names(cls)
@@ -74,6 +78,11 @@ class VideoTask(Task):
         dtype = keras.dtype_policies.get(
             rest.pop("dtype", keras.config.dtype_policy())
         )
+        if "backbone" in own and rest:
+            raise ValueError(
+                "With a `backbone`, there is no use for arguments to make one "
+                f"of: leave out one or the other. Received: {sorted(rest)}"
+            )
         if "backbone" not in own:
             config = {**preset.backbone["config"], **rest, "dtype": dtype}
             own["backbone"] = cls.backbone_cls.from_config(config)
@@ -84,6 +93,7 @@ class VideoTask(Task):
         is_this_task = saved_cls is not None and issubclass(saved_cls, cls)
         encoders = {}
         # A head for other classes starts afresh, as in KerasHub.
+        has_own_preprocessor = "preprocessor" in own
         has_own_head = any(name in own for name in cls.head_arguments)
         if is_this_task:
             config = {
@@ -105,6 +115,13 @@ class VideoTask(Task):
             task = cls(**own)
         if task.preprocessor is not None and "preprocessor" not in own:
             preset.load_assets(task.preprocessor)
+        if task.preprocessor is not None and not has_own_preprocessor:
+            # It is to give the encoder what that now takes.
+            converter = task.preprocessor.video_converter
+            if "num_frames" in rest:
+                converter.num_frames = rest["num_frames"]
+            if "image_shape" in rest:
+                converter.image_size = tuple(rest["image_shape"][:2])
         if load_weights:
             preset.load_backbone_weights(task.backbone)
             for name, saved in encoders.items():
@@ -155,8 +172,11 @@ class VideoTask(Task):
                 "pass `validation_data`. Received: "
                 f"validation_split={kwargs['validation_split']}"
             )
-        _check_length(x, "steps_per_epoch", kwargs)
-        _check_length(validation_data, "validation_steps", kwargs)
+        for data, name in (
+            (x, "steps_per_epoch"),
+            (validation_data, "validation_steps"),
+        ):
+            check_length(data, name, kwargs.get(name))
         size = batch_size or 32
         if _is_dataset(x):
             x = own_share(x)
@@ -266,18 +286,27 @@ def _is_dataset(x):
     return hasattr(x, "__iter__") and hasattr(x, "map")
 
 
-def _check_length(x, name, arguments):
-    """Refuses an epoch without end, which Keras would go on with for ever."""
+def check_length(x, name, steps):
+    """Refuses an epoch without end, which Keras would go on with for ever.
+
+    Args:
+        x: what may be a `tf.data.Dataset`.
+        name: string. The argument that says how many batches to take.
+        steps: int or None. Its value.
+
+    Raises:
+        ValueError: if there is no end.
+    """
     import tensorflow as tf
 
     if (
         isinstance(x, tf.data.Dataset)
         and x.cardinality() == tf.data.INFINITE_CARDINALITY
-        and not arguments.get(name)
+        and not steps
     ):
         raise ValueError(
             f"`{name}` must be given for a dataset without end. "
-            f"Received: {name}={arguments.get(name)}"
+            f"Received: {name}={steps}"
         )
 
 
@@ -321,9 +350,18 @@ def _batches(x, y, sample_weight, batch_size, shuffle):
     return own_share(dataset).map(pick)
 
 
+def string_paths(videos):
+    """A list of paths as strings, which tf.data knows; all else as it is."""
+    if isinstance(videos, (list, tuple)):
+        return [
+            os.fspath(v) if isinstance(v, os.PathLike) else v for v in videos
+        ]
+    return videos
+
+
 def _as_array(name, values):
     try:
-        return np.asarray(values)
+        return np.asarray(string_paths(values))
     except ValueError as e:
         raise ValueError(
             f"`{name}` must be paths, or arrays of one shape; arrays of "

@@ -360,7 +360,13 @@ class VideoTextRetriever(SearchTask):
             return super()._batches(
                 x, y, sample_weight, batch_size, shuffle, training
             )
-        converter = self.preprocessor.video_converter
+        if sample_weight is not None:
+            raise ValueError(
+                "`sample_weight` has no use for a manifest, of whose captions "
+                "each epoch draws one a video: leave it out, or give one "
+                "caption a video, as strings."
+            )
+        converter = self._required_preprocessor().video_converter
         return video_text_dataset(
             x,
             batch_size,

@@ -23,19 +23,21 @@ def test_rendered_folder(trained, run_example, tmp_path):
     assert f"Starting from {trained}\n" in text
     assert re.search(r"Held-out accuracy: [\d.]+% \(chance 16.7%\)", text)
     assert _difference_after_loading(text) < 1e-4
-    names = (tmp_path / "classifier" / "class_names.txt").read_text()
-    assert names.splitlines() == sorted(
+    saved = keras_longvideo.from_preset(str(tmp_path / "classifier"))
+    assert saved.labels == sorted(
         path.name for path in (tmp_path / "labelled").iterdir()
     )
 
 
 def test_own_folder_from_scratch(run_example, tmp_path):
+    # As a notebook leaves them.
+    (tmp_path / "mine" / ".ipynb_checkpoints").mkdir(parents=True)
     for label, gray in (("dark", 40), ("light", 200)):
         (tmp_path / "mine" / label).mkdir(parents=True)
         for number in range(10):
             frames = np.full((8, 32, 48, 3), gray + number, np.uint8)
             write_video(
-                tmp_path / "mine" / label / f"{number}.mp4", frames, fps=8
+                tmp_path / "mine" / label / f"{number}.MP4", frames, fps=8
             )
     text = run_example(
         "video_classification.py",

@@ -107,6 +107,16 @@ def test_padding_repeats_the_last_frame():
     np.testing.assert_array_equal(token_mask[1], real)
 
 
+@pytest.mark.parametrize("frames", range(2, 9))
+def test_padding_adds_no_tube(frames):
+    layer, clips = make(), video()
+    bare, _ = embed(layer, clips[:, :frames])
+    mask = np.broadcast_to(np.arange(8) < frames, (2, 8))
+    tokens, token_mask = embed(layer, clips, frame_mask=mask)
+    np.testing.assert_array_equal(token_mask[0], token_mask[1])
+    np.testing.assert_allclose(tokens[:, token_mask[0]], bare, atol=1e-5)
+
+
 def test_masking_drops_a_share_of_every_shape():
     layer, clips = make(masking=TokenMasking(0.5)), video()
     mask = np.ones((2, 8), bool)

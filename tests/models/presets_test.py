@@ -194,6 +194,28 @@ def test_overrides_of_the_encoder(fitted):
     )
 
 
+def test_overrides_reach_what_reads_the_videos(tiny, fitted, video_files):
+    for cls, arguments in (
+        (None, {}),
+        (models.VideoClassifier, {"num_classes": 3}),
+    ):
+        load = from_preset if cls is None else cls.from_preset
+        loaded = load(
+            fitted.preset,
+            num_frames=6,
+            image_shape=(24, 16, 3),
+            **arguments,
+        )
+        converter = loaded.preprocessor.video_converter
+        assert converter.num_frames == loaded.backbone.num_frames == 6
+        assert converter.image_size == (24, 16)
+        assert converter.fps == tiny.converter().fps
+    # One that the caller has made is theirs.
+    own = tiny.preprocessor()
+    loaded = from_preset(fitted.preset, num_frames=6, preprocessor=own)
+    assert loaded.preprocessor.video_converter.num_frames == 4
+
+
 def test_overrides_of_the_task(tiny, fitted):
     preprocessor = tiny.preprocessor(sequence_length=5)
     loaded = from_preset(
@@ -202,6 +224,11 @@ def test_overrides_of_the_task(tiny, fitted):
     assert loaded.preprocessor is preprocessor
     assert loaded.loss_name == "sigmoid"
     assert type(loaded) is models.VideoTextRetriever
+
+
+def test_a_backbone_is_not_made_of_arguments(tiny, fitted):
+    with pytest.raises(ValueError, match=r"`backbone`.*\['mask_rate'\]"):
+        from_preset(fitted.preset, backbone=tiny.backbone(), mask_rate=0.5)
 
 
 @pytest.mark.parametrize(

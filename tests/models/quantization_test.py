@@ -209,6 +209,17 @@ def test_training_changes_what_is_not_quantized(tiny):
     assert "transformer_layer_0/mlp_output/kernel" not in changed
 
 
+@pytest.mark.parametrize("way", [{"last_layers": 1}, {"adapter_dim": 2}, {}])
+def test_adapting_leaves_quantized_weights_alone(tiny, way):
+    classifier = tiny.classifier()
+    classifier.quantize("int8")
+    classifier.backbone.adapt(**way)
+    tiny.compile(classifier)
+    trained = {str(w.dtype) for w in classifier.trainable_weights}
+    assert trained == {"float32"}
+    classifier.fit(tiny.clips(), [0, 1, 2, 0], batch_size=4, verbose=0)
+
+
 def test_weight_files_shrink(tmp_path):
     sizes = {}
     backbone = models.ViViTBackbone.from_preset(

@@ -1,3 +1,4 @@
+import pathlib
 import types
 
 import keras
@@ -40,6 +41,26 @@ def test_predict(trained, video_files):
     assert logits.shape == (4, 3)
     assert logits.dtype == np.float32
     assert not np.allclose(logits.sum(axis=1), 1)
+
+
+def test_paths_may_be_of_pathlib(trained, video_files):
+    paths = [pathlib.Path(path) for path in video_files]
+    labels = np.array([0, 1, 2, 0])
+    classifier = trained.classifier
+    options = {"batch_size": 4, "verbose": 0}
+    np.testing.assert_array_equal(
+        classifier.predict(paths, **options),
+        classifier.predict(video_files, **options),
+    )
+    assert classifier.evaluate(paths, labels, **options) == pytest.approx(
+        classifier.evaluate(video_files, labels, **options)
+    )
+    weights = classifier.get_weights()
+    rate = float(classifier.optimizer.learning_rate)
+    classifier.optimizer.learning_rate = 0.0
+    classifier.fit(paths, labels, **options)
+    classifier.optimizer.learning_rate = rate
+    classifier.set_weights(weights)
 
 
 def test_evaluate(trained, video_files):

@@ -197,6 +197,9 @@ def test_config_round_trip():
     assert isinstance(again, VideoConverter)
 
 
+CLIP = np.zeros((4, 16, 16, 3), "uint8")
+
+
 @pytest.mark.parametrize(
     "videos, message",
     [
@@ -206,6 +209,12 @@ def test_config_round_trip():
         ([np.zeros((16, 16, 3), "uint8")], r"of shape \(16, 16, 3\)"),
         (np.zeros((0, 16, 16, 3), "uint8"), "A video must be"),
         (np.zeros((2, 9, 9, 3), "float32"), "Only uint8 pictures are resized"),
+        (
+            [CLIP, CLIP.astype("float32")],
+            r"all uint8 or all float.*\['uint8', 'float32'\]",
+        ),
+        ([CLIP.astype("int64")], r"all uint8 or all float.*\['int64'\]"),
+        ([CLIP, "a.mp4"], "all paths or all arrays.*a path at 1"),
     ],
 )
 def test_arrays_that_do_not_fit(videos, message):

@@ -321,6 +321,24 @@ def test_evaluate(tiny, fitted, video_files):
     assert retriever.evaluate(dataset, verbose=0) == pytest.approx(expected)
 
 
+def test_evaluate_takes_steps_of_a_dataset(tiny, fitted, video_files):
+    retriever = fitted.retriever
+    pairs = {"videos": video_files, "captions": tiny.captions}
+    endless = tf.data.Dataset.from_tensor_slices(pairs).batch(1).repeat()
+    expected = retriever.evaluate(
+        {name: x[:3] for name, x in pairs.items()}, verbose=0
+    )
+    received = retriever.evaluate(endless, steps=3, verbose=0)
+    assert received == pytest.approx(expected)
+    with pytest.raises(ValueError, match="`steps` must be given"):
+        retriever.evaluate(endless)
+    for name in ("steps", "y", "sample_weight"):
+        with pytest.raises(ValueError, match=f"'{name}'"):
+            retriever.evaluate(pairs, **{name: 2})
+    with pytest.raises(TypeError, match="'stepz'"):
+        retriever.evaluate(pairs, stepz=2)
+
+
 def test_evaluate_wants_captions_for_each_video(tiny, fitted):
     pairs = {"videos": tiny.clips(), "captions": ["a"]}
     with pytest.raises(ValueError, match="4 videos, captions for 1"):
@@ -401,6 +419,15 @@ def test_bad_training_data(fitted, pairs, message):
         fitted.retriever.fit(pairs, batch_size=1, verbose=0)
 
 
+def test_a_manifest_has_no_weights(tiny, fitted, video_files):
+    manifest = {
+        "videos": video_files,
+        "captions": [[c] for c in tiny.captions],
+    }
+    with pytest.raises(ValueError, match="`sample_weight`"):
+        fitted.retriever.fit(manifest, sample_weight=np.ones(4), verbose=0)
+
+
 def test_bad_arguments(tiny, fitted):
     with pytest.raises(ValueError, match="`loss` must be one of.*'max'"):
         tiny.retriever(loss="max")
@@ -426,6 +453,22 @@ def test_without_a_preprocessor(tiny, fitted):
     inputs = {"pixel_values": tiny.clips(), **tiny.to_numpy(tokens)}
     outputs = tiny.to_numpy(retriever(inputs))
     assert outputs["video_embeddings"].shape == (4, 8)
+    expected = retrieval_metrics(
+        outputs["video_embeddings"], outputs["text_embeddings"], np.arange(4)
+    )
+    assert retriever.evaluate(inputs, verbose=0) == pytest.approx(expected)
+
+
+def test_encoders_are_models_of_their_own(tiny, fitted, tmp_path):
+    encoder = fitted.retriever.text_encoder
+    encoder.save(tmp_path / "texts.keras")
+    again = keras.saving.load_model(tmp_path / "texts.keras")
+    tokens = tiny.to_numpy(
+        fitted.retriever.preprocessor.tokenize(tiny.captions)
+    )
+    np.testing.assert_allclose(
+        tiny.to_numpy(again(tokens)), tiny.to_numpy(encoder(tokens)), atol=1e-6
+    )
 
 
 def test_config_round_trip(tiny):
@@ -469,6 +512,7 @@ def test_videos_and_texts_need_a_preprocessor(tiny):
         lambda: retriever.encode_video(tiny.clips()),
         lambda: retriever.encode_text("a red ball"),
         lambda: retriever.search("a red ball", list(tiny.clips())),
+        lambda: retriever.fit({"videos": ["a.mp4"], "captions": [["a"]]}),
     ):
         with pytest.raises(ValueError, match="`preprocessor`, which this"):
             call()

@@ -1,5 +1,7 @@
 """Which of an encoder's weights training changes, and new ones for that."""
 
+import keras
+
 from keras_longvideo.models.vivit.arguments import check_int
 
 
@@ -111,4 +113,6 @@ def _train_parts(backbone, parts):
         is_new = path.startswith("embedding/") and "space_" not in path
         is_fixed = backbone.positions == "fixed" and "positions" in path
         is_part = any(part in path for part in parts)
-        weight.trainable = (is_new or is_part) and not is_fixed
+        # A quantized one has no gradient.
+        is_float = keras.backend.is_float_dtype(weight.dtype)
+        weight.trainable = (is_new or is_part) and not is_fixed and is_float

@@ -138,7 +138,7 @@ def _source_of(path, values):
 
 
 def _may_start_afresh(path):
-    new = ("time_gate", "time_pooler", "adapter_", "lora_")
+    new = ("time_gate", "pooler/", "adapter_", "lora_")
     return any(name in path for name in new)
 
 

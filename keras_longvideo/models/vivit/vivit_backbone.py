@@ -602,8 +602,9 @@ class ViViTBackbone(Backbone):
         """Adds the updates of LoRA to the weights that they update, for good.
 
         The encoder computes the same as before, with one product fewer for
-        each map, and is saved without LoRA. Compile anew what is to be trained
-        further.
+        each map, and is saved without LoRA. What `adapt` froze stays frozen:
+        to train further, call it again, as `adapt()` for all weights, and
+        compile anew.
         """
         for dense in adaptation.maps(self):
             dense.merge_lora()

@@ -119,6 +119,17 @@ def test_adaptations_are_added_to_a_preset(way, tmp_path):
     assert len(adapted.trainable_weights) < len(adapted.weights)
 
 
+def test_another_pooling_starts_afresh(tmp_path):
+    source = saved(SHORT, tmp_path / "source")
+    target = ViViTBackbone.from_preset(tmp_path / "source", pooling="attention")
+    one, other = (x(clips(4))["sequence_output"] for x in (source, target))
+    close(ops.convert_to_numpy(one), ops.convert_to_numpy(other))
+    # A trained one is not lost without a word.
+    target.save_to_preset(tmp_path / "target")
+    with pytest.raises(ValueError, match="pooler.* have no place"):
+        ViViTBackbone.from_preset(tmp_path / "target", pooling="mean")
+
+
 def test_the_source_survives_training_of_the_other(tmp_path):
     """No array is shared, which a JAX training step would give away."""
     from keras_longvideo.models import VideoModel
