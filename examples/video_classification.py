@@ -47,6 +47,7 @@ RENDERED_LABELS = (
 )
 NUM_FRAMES = 16
 IMAGE_SIZE = (64, 64)
+VIDEO_SUFFIXES = (".avi", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm")
 
 
 def main(_):
@@ -57,7 +58,11 @@ def main(_):
     class_names = sorted(x.name for x in folder.glob("[!.]*") if x.is_dir())
     files, labels = [], []
     for label, name in enumerate(class_names):
-        found = sorted(str(path) for path in (folder / name).glob("[!.]*"))
+        found = sorted(
+            str(path)
+            for path in (folder / name).iterdir()
+            if path.suffix.lower() in VIDEO_SUFFIXES
+        )
         if not found:
             raise app.UsageError(f"There are no videos in {folder / name}")
         files += found

@@ -9,12 +9,12 @@ import h5py
 # All that KerasHub's savers write. Other files are the user's own, also those
 # whose names are much like these, such as checkpoints.
 _PRESET_FILE = re.compile(
-    r"(config|metadata|task|preprocessor|tokenizer)\.json"
-    r"|(audio|image|video)_converter\.json"
+    r"(config|metadata|task)\.json"
+    r"|(\w+_)?(converter|preprocessor|tokenizer)\.json"
     r"|model\.weights\.(h5|json)"
     r"|model_\d+\.weights\.h5"  # A shard.
     r"|task\.weights\.h5"
-    r"|assets/tokenizer/.+"
+    r"|assets/(\w+_)?tokenizer/.+"
 )
 # Not serialized Keras objects, so without a registered name.
 PLAIN_JSON = ("metadata.json", "model.weights.json")

@@ -156,7 +156,7 @@ class TubeEmbedding(VideoEmbedding):
             tubes = _cut(pixel_values, starts, tube.size)
             token_mask = None
             if frame_mask is not None:
-                token_mask = _mask(frame_mask, starts, tube.size[0], grid)
+                token_mask = self._mask(frame_mask, i, starts)
             indices = None
             if self.masking is not None:
                 tubes, indices = self.masking(
@@ -177,6 +177,19 @@ class TubeEmbedding(VideoEmbedding):
         if frame_mask is not None:
             token_mask = ops.concatenate(masks, axis=1)
         return ops.concatenate(outputs, axis=1), token_mask
+
+    def _mask(self, frame_mask, i, starts):
+        """Whether a clip has a tube without its padding, `(batch, tubes)`."""
+        length, last = self.tubes[i].size[0], _last_frame(frame_mask)
+        first = starts[0].astype("int32")
+        # As `Tube.starts`: the first one is there however short the clip.
+        latest = ops.maximum(last + 1 - length, int(first[0]))
+        mask = ops.less_equal(first, latest)
+        mask = mask & ops.any(frame_mask, axis=1, keepdims=True)
+        if i not in self._fitting((1,)) and self._fitting((1,)):
+            # A single real frame is an image.
+            mask = mask & (last > 0)
+        return ops.repeat(mask, len(starts[1]) * len(starts[2]), axis=1)
 
     def _grids(self, num_frames, height, width):
         clip = (num_frames, height, width)
@@ -237,15 +250,6 @@ def _cut(pixel_values, starts, size):
     x = ops.transpose(x, (0, 1, 3, 5, 2, 4, 6, 7))
     num_tubes = int(np.prod([len(first) for first in starts]))
     return ops.reshape(x, (-1, num_tubes, int(np.prod(size)) * x.shape[-1]))
-
-
-def _mask(frame_mask, starts, length, grid):
-    """Whether a clip without its padding has a tube, `(batch, tubes)`."""
-    first = starts[0].astype("int32")
-    # As `Tube.starts`: the first one is there however short the clip.
-    latest = ops.maximum(_last_frame(frame_mask) + 1 - length, int(first[0]))
-    mask = (first <= latest) & ops.any(frame_mask, axis=1, keepdims=True)
-    return ops.repeat(mask, grid[1] * grid[2], axis=1)
 
 
 def _repeat_last_frame(pixel_values, frame_mask):

@@ -42,7 +42,9 @@ def whole_preset(directory):
     try:
         # Inside it, since it may be on a disk of its own: moving within a file
         # system is a rename.
-        with tempfile.TemporaryDirectory(dir=directory, prefix=".") as aside:
+        with tempfile.TemporaryDirectory(
+            dir=directory, prefix=".saving-"
+        ) as aside:
             _collecting.add(aside)
             try:
                 yield aside
@@ -58,6 +60,9 @@ def whole_preset(directory):
 
 def _move_into_place(aside, directory):
     new = list_files(aside)
+    for path in new:
+        # Fails where a user's file is in the way, with nothing changed.
+        (directory / path).parent.mkdir(parents=True, exist_ok=True)
     # `config.json` goes first and comes last: without it a folder is no
     # preset, so that none is ever half old and half new.
     (directory / "config.json").unlink(missing_ok=True)
@@ -65,8 +70,8 @@ def _move_into_place(aside, directory):
         if is_preset_file(old) and old not in new:
             (directory / old).unlink()
     for path in sorted(new, key=lambda path: path == "config.json"):
-        (directory / path).parent.mkdir(parents=True, exist_ok=True)
         os.replace(aside / path, directory / path)
-    for folder in ("assets/tokenizer", "assets"):
-        with contextlib.suppress(OSError):  # It holds files, or is not there.
-            (directory / folder).rmdir()
+    # Of a preset that had a tokenizer, where the new one has none.
+    for folder in [*directory.glob("assets/*"), directory / "assets"]:
+        with contextlib.suppress(OSError):  # It holds files, or is none.
+            folder.rmdir()

@@ -143,7 +143,8 @@ class SearchTask(VideoTask):
             x: dict of `videos` and `captions` (a string or a list of strings
                 for each video), such as `keras_longvideo.data.read_manifest`
                 returns; or a `tf.data.Dataset` of pairs, or the tensors of
-                some, each of which counts as a video of its own.
+                some where there is no `preprocessor`: each pair counts as a
+                video of its own.
             y: not used.
             batch_size: int. Defaults to `8` for videos and captions.
             verbose: as in `keras.Model.evaluate`.
@@ -151,7 +152,7 @@ class SearchTask(VideoTask):
             steps: int. Batches of a dataset; one without end needs it.
                 Defaults to `None`, all.
             callbacks: as in `keras.Model.predict`, of the tensors of pairs.
-            return_dict: bool. A dict is what it always returns.
+            return_dict: not used: a dict is what it always returns.
             **kwargs: what Keras's own `fit` passes on.
 
         Returns:
@@ -178,7 +179,13 @@ class SearchTask(VideoTask):
             )
         if kwargs:
             raise TypeError(f"Unknown arguments: {sorted(kwargs)}")
-        has_captions = isinstance(x, dict) and "captions" in x
+        is_dict = isinstance(x, dict)
+        has_captions = is_dict and "captions" in x
+        if is_dict and not has_captions and self.preprocessor is not None:
+            raise ValueError(
+                "`x` must have the keys 'videos' and 'captions'. "
+                f"Received: {sorted(x)}"
+            )
         unused = {"y": y, "sample_weight": sample_weight}
         if has_captions:
             unused.update(steps=steps, callbacks=callbacks)
@@ -192,7 +199,7 @@ class SearchTask(VideoTask):
             check_length(x, "steps", steps)
             with feeding_own_share():
                 pairs = self.predict(
-                    own_share(x),
+                    x if is_dict else own_share(x),
                     batch_size,
                     verbose=verbose,
                     steps=steps,

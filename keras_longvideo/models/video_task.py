@@ -93,7 +93,6 @@ class VideoTask(Task):
         is_this_task = saved_cls is not None and issubclass(saved_cls, cls)
         encoders = {}
         # A head for other classes starts afresh, as in KerasHub.
-        has_own_preprocessor = "preprocessor" in own
         has_own_head = any(name in own for name in cls.head_arguments)
         if is_this_task:
             config = {
@@ -108,14 +107,14 @@ class VideoTask(Task):
                     config[name] = {**value, "config": new}
             task = cls.from_config({**config, **own})
         else:
+            made = {}
             if "preprocessor" not in own:
-                own["preprocessor"] = cls.default_preprocessor(
+                made["preprocessor"] = cls.default_preprocessor(
                     own["backbone"], _video_converter(preset)
                 )
-            task = cls(**own)
+            task = cls(**own, **made)
         if task.preprocessor is not None and "preprocessor" not in own:
             preset.load_assets(task.preprocessor)
-        if task.preprocessor is not None and not has_own_preprocessor:
             # It is to give the encoder what that now takes.
             converter = task.preprocessor.video_converter
             if "num_frames" in rest:
@@ -352,6 +351,8 @@ def _batches(x, y, sample_weight, batch_size, shuffle):
 
 def string_paths(videos):
     """A list of paths as strings, which tf.data knows; all else as it is."""
+    if isinstance(videos, dict):
+        return {name: string_paths(x) for name, x in videos.items()}
     if isinstance(videos, (list, tuple)):
         return [
             os.fspath(v) if isinstance(v, os.PathLike) else v for v in videos

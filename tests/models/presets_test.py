@@ -384,7 +384,6 @@ def test_own_files_are_left_alone(tiny, fitted, copy):
         ".gitattributes": b"x",
         # Named much as KerasHub's are.
         "epoch_01.weights.h5": b"a checkpoint",
-        "my_tokenizer.json": b"{}",
         "assets/demo.gif": b"GIF",
     }
     for name, content in own.items():
@@ -449,6 +448,15 @@ def test_a_folder_on_a_disk_of_its_own(tiny, fitted, copy, monkeypatch):
     retriever.save_to_preset(copy)
     same(tiny.outputs(from_preset(copy)), tiny.outputs(retriever))
     assert set(files(copy)) == {*files(fitted.preset), "notes.txt"}
+
+
+def test_a_file_in_the_way_of_assets(tiny, fitted, copy):
+    shutil.rmtree(copy / "assets")
+    (copy / "assets").write_text("mine")
+    before = files(copy)
+    with pytest.raises(OSError):
+        tiny.retriever().save_to_preset(copy)
+    assert files(copy) == before
 
 
 def test_a_file_in_the_way(tiny, tmp_path):

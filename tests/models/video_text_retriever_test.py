@@ -335,6 +335,8 @@ def test_evaluate_takes_steps_of_a_dataset(tiny, fitted, video_files):
     for name in ("steps", "y", "sample_weight"):
         with pytest.raises(ValueError, match=f"'{name}'"):
             retriever.evaluate(pairs, **{name: 2})
+    with pytest.raises(ValueError, match="keys 'videos' and 'captions'.*'a'"):
+        retriever.evaluate({"a": 1})
     with pytest.raises(TypeError, match="'stepz'"):
         retriever.evaluate(pairs, stepz=2)
 

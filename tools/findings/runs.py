@@ -70,9 +70,10 @@ class Scale:
 
     def num_steps(self, run):
         """Steps of a run: from scratch, those of images and short videos."""
-        steps = self.steps.get(run.stage)
         if run.stage == "scratch":
             steps = self.steps["image"] + self.steps["short"]
+        else:
+            steps = self.steps[run.stage]
         return max(int(run.steps_factor * steps), 1)
 
 
@@ -150,7 +151,7 @@ class Run:
             `start`.
         adapt: dict. Arguments of `ViViTBackbone.adapt`.
         losses: dict. Weights of losses beside the contrastive one.
-        steps_factor: float. Steps, in those of its stage.
+        steps_factor: float. How many times the steps of its stage.
     """
 
     name: str

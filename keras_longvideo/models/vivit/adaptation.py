@@ -113,6 +113,7 @@ def _train_parts(backbone, parts):
         is_new = path.startswith("embedding/") and "space_" not in path
         is_fixed = backbone.positions == "fixed" and "positions" in path
         is_part = any(part in path for part in parts)
-        # A quantized one has no gradient.
-        is_float = keras.backend.is_float_dtype(weight.dtype)
-        weight.trainable = (is_new or is_part) and not is_fixed and is_float
+        # Neither a quantized one nor its scale has a gradient.
+        is_quantized = not keras.backend.is_float_dtype(weight.dtype)
+        is_constant = is_quantized or is_fixed or path.endswith("_scale")
+        weight.trainable = (is_new or is_part) and not is_constant

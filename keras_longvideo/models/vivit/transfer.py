@@ -54,7 +54,7 @@ def transfer_weights(source, target):
     of fewer frames repeated over time and divided, so that a still video is
     embedded as before. Attention over time starts as a copy of that over
     space. Where the source has no positions in time, they start at zero;
-    adapters and LoRA start as in a new encoder.
+    adapters, LoRA and a pooling of another kind start as in a new encoder.
 
     Args:
         source: `ViViTBackbone`.
