@@ -64,7 +64,7 @@ def test_stages_build_on_one_another():
     [
         ("image_vivit_tiny_shapes", "image"),
         ("short_vivit_tiny_shapes", "short_joint"),
-        ("short_vivit_tiny_shapes_masked", "short_joint_mask75"),
+        ("short_vivit_tiny_shapes_masked", "short_joint_mask75_longer"),
         ("long_vivit_tiny_shapes", "long_last_layers"),
     ],
 )
