@@ -11,7 +11,9 @@ At a larger scale, eight runs side by side share one GPU:
     python tools/reproduce_findings.py --scale=full --workers=8 \
         --report=findings_output/full
 
-All that is needed to go on lies in `--findings_output`. Results go to
+All that is needed to go on lies in `--findings_output`: 18 GB, most of them
+clips that are decoded before the first run; where the disk is slow and there is
+memory, `/dev/shm` is a better place. Results go to
 `--report`/results, a small file a run; at the end, and with `--workers=0` at
 once, `README.md` and plots are written beside them of all there is, and of
 `notes.md`, if there is one.

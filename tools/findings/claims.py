@@ -176,15 +176,22 @@ def _claims():
             joint,
             least=-2.0,
         )
-    for start, name in (
-        (joint + high, "75 % masked"),
-        (f"{joint}{high}_longer", "75 % masked for four times the steps"),
+    for start, text, name in (
+        (
+            joint + high,
+            "a last part of the training on all tokens wins",
+            "75 % masked",
+        ),
+        (
+            f"{joint}{high}_longer",
+            "training for as many tokens, and a last part on all of them, win",
+            "75 % masked for four times the steps",
+        ),
     ):
         for metric in ("spatial", "temporal"):
             yield _better(
                 "b",
-                f"{BEYOND} a last part of the training on all tokens wins "
-                "back what masking costs.",
+                f"{BEYOND} {text} back what masking costs.",
                 f"*{metric}*: {name}, then a quarter of the steps on all, "
                 "less unmasked, -2 points or more",
                 metric,
