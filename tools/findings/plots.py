@@ -16,6 +16,14 @@ COLORS = {
     "joint": "#cc3311",
     "other": "#228833",
 }
+# Joint attention, for more steps.
+LONGER = {
+    "joint, four times the steps": ("short_joint_mask75_longer", "s"),
+    "and a last part on all tokens": (
+        "short_joint_mask75_longer_unmasked_end",
+        "^",
+    ),
+}
 NAMES = {
     "frame": "frame-level (ImageViT)",
     "factorized": "factorised",
@@ -176,10 +184,23 @@ def _draw_masking(results):
                 color=COLORS[kind],
                 label=name,
             )
+        for name, (run, marker) in LONGER.items():
+            point = _point(results, run, metric)
+            if point is not None:
+                axis.errorbar(
+                    75,
+                    *point,
+                    linestyle="",
+                    marker=marker,
+                    capsize=3,
+                    color=COLORS["joint"],
+                    markerfacecolor="white",
+                    label=name,
+                )
         axis.set_title(metric, fontsize=10)
         axis.set_xlabel("masked in training, %")
         axis.set_xticks([100 * rate for rate in runs.MASK_RATES])
-        axis.set_ylim(bottom=0)
+        axis.set_ylim(0, 105)
     if not is_drawn:
         plt.close(figure)
         return None
