@@ -181,11 +181,6 @@ class SearchTask(VideoTask):
             raise TypeError(f"Unknown arguments: {sorted(kwargs)}")
         is_dict = isinstance(x, dict)
         has_captions = is_dict and "captions" in x
-        if is_dict and not has_captions and self.preprocessor is not None:
-            raise ValueError(
-                "`x` must have the keys 'videos' and 'captions'. "
-                f"Received: {sorted(x)}"
-            )
         unused = {"y": y, "sample_weight": sample_weight}
         if has_captions:
             unused.update(steps=steps, callbacks=callbacks)

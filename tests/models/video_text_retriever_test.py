@@ -335,8 +335,9 @@ def test_evaluate_takes_steps_of_a_dataset(tiny, fitted, video_files):
     for name in ("steps", "y", "sample_weight"):
         with pytest.raises(ValueError, match=f"'{name}'"):
             retriever.evaluate(pairs, **{name: 2})
-    with pytest.raises(ValueError, match="keys 'videos' and 'captions'.*'a'"):
-        retriever.evaluate({"a": 1})
+    misspelt = {"videos": video_files, "caption": tiny.captions}
+    with pytest.raises(ValueError, match="the keys 'videos'.*'caption', 'vid"):
+        retriever.evaluate(misspelt, verbose=0)
     with pytest.raises(TypeError, match="'stepz'"):
         retriever.evaluate(pairs, stepz=2)
 
