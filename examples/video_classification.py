@@ -56,17 +56,21 @@ def main(_):
     # 1. Files and labels. A label is an int, the place of its folder's name.
     folder = Path(FOLDER.value or render_folder())
     class_names = sorted(x.name for x in folder.glob("[!.]*") if x.is_dir())
-    files, labels = [], []
+    files, labels, num_others = [], [], 0
     for label, name in enumerate(class_names):
-        found = sorted(
+        inside = sorted((folder / name).iterdir())
+        found = [
             str(path)
-            for path in (folder / name).iterdir()
+            for path in inside
             if path.suffix.lower() in VIDEO_SUFFIXES
-        )
+        ]
+        num_others += len(inside) - len(found)
         if not found:
             raise app.UsageError(f"There are no videos in {folder / name}")
         files += found
         labels += [label] * len(found)
+    if num_others:
+        print(f"Left out {num_others} files that are no {VIDEO_SUFFIXES}")
 
     # A fifth of the videos is set aside, to measure what the model learns.
     order = np.random.default_rng(0).permutation(len(files))

@@ -39,6 +39,7 @@ def test_own_folder_from_scratch(run_example, tmp_path):
             write_video(
                 tmp_path / "mine" / label / f"{number}.MP4", frames, fps=8
             )
+    (tmp_path / "mine" / "dark" / "notes.txt").write_text("mine")
     text = run_example(
         "video_classification.py",
         f"--folder={tmp_path / 'mine'}",
@@ -47,6 +48,7 @@ def test_own_folder_from_scratch(run_example, tmp_path):
         f"--output={tmp_path}",
         "--epochs=2",
     )
+    assert "Left out 1 files that are no" in text
     assert "2 labels, 16 videos for training, 4 held out" in text
     assert "without its weights" in text
     assert _difference_after_loading(text) < 1e-4

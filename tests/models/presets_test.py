@@ -194,7 +194,7 @@ def test_overrides_of_the_encoder(fitted):
     )
 
 
-def test_overrides_reach_what_reads_the_videos(tiny, fitted, video_files):
+def test_overrides_reach_what_reads_the_videos(tiny, fitted):
     for cls, arguments in (
         (None, {}),
         (models.VideoClassifier, {"num_classes": 3}),
