@@ -17,7 +17,8 @@ _collecting = set()
 def whole_preset(directory):
     """Collects a preset's files aside and moves them into place at the end.
 
-    Where writing fails or is interrupted, `directory` stays as it was. Files
+    Where writing fails or is interrupted, `directory` stays as it was; a killed
+    process may leave a hidden folder in it, which no reader looks at. Files
     of an earlier preset in it are replaced, or removed where the new one has
     no such file; files that are no part of a preset, such as a README.md, are
     left alone.

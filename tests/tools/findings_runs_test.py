@@ -6,6 +6,7 @@ import json
 import pytest
 from findings import claims
 from findings import folders as folders_lib
+from findings import plots
 from findings import results
 from findings import runs
 from findings import training_job
@@ -52,6 +53,11 @@ def test_runs_of_a_claim_take_as_many_steps_at_the_same_rate():
         assert len({run.stage for run in compared}) == 1
         if not claim.text.startswith(claims.BEYOND):
             assert {run.steps_factor for run in compared} == {1}
+
+
+def test_what_is_drawn_are_runs():
+    # Of others nothing would be drawn, without a word.
+    assert {run for run, _ in plots.LONGER.values()} <= set(runs.RUNS)
 
 
 def test_tokens_of_what_is_compared_at_equal_tokens():

@@ -44,10 +44,10 @@ stages.
 Scores are Recall@1 of finding a held-out video by its caption, in percent;
 `±` is the sample standard deviation over the seeds. Runs of one finding have
 the same steps, but where a claim says so, and the same data, but for (g), and
-those of one seed start from the same weights where they can. Seeds differ in
-weights, batches and masks, not in the videos: all runs are measured on the
-same {held_out} held-out videos of a set, whose choice adds an error of its own,
-alike for all of them (up to {sampling:.1f} points for a single score).
+start from runs of their own seed where they can. Seeds differ in weights,
+batches and masks, not in the videos: all runs are measured on the same
+{held_out} held-out videos of a set, whose choice adds an error of its own, alike
+for all of them (up to {sampling:.1f} points for a single score).
 
 **The rule.** Each claim is a sum of mean scores and a range that it should be
 in, which was fixed before its runs. Its standard error is the root of the sum
