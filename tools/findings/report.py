@@ -46,8 +46,8 @@ Scores are Recall@1 of finding a held-out video by its caption, in percent;
 the same steps, but where a claim says so, and the same data, but for (g), and
 start from runs of their own seed where they can. Seeds differ in weights,
 batches and masks, not in the videos: all runs are measured on the same
-{held_out} held-out videos of a set, whose choice adds an error of its own, alike
-for all of them (up to {sampling:.1f} points for a single score).
+{held_out} held-out videos of a set, whose choice adds an error of its own,
+alike for all of them (up to {sampling:.1f} points for a single score).
 
 **The rule.** Each claim is a sum of mean scores and a range that it should be
 in, which was fixed before its runs. Its standard error is the root of the sum
