@@ -39,7 +39,7 @@ class VideoTask(Task):
     """
 
     backbone_cls = ViViTBackbone
-    # Arguments that say what the head is for.
+    # Arguments that say what the head is for, or what it stands on.
     head_arguments = ()
 
     @classmethod
@@ -57,9 +57,11 @@ class VideoTask(Task):
                 of the preset's. `num_frames` and `image_shape` are those of
                 its preprocessor, too, unless one is given. `dtype` is that of
                 all of the task; it defaults to Keras's global policy, not to
-                the saved one; weights that were quantized stay so. With
+                the saved one; weights that were quantized stay so. A
+                `backbone` or `text_backbone` keeps its weights. With
                 arguments that say what a head is for, such as `num_classes`
-                or `labels`, it starts afresh.
+                or `labels`, it starts afresh; so do the projections with
+                another `text_backbone`.
 
         Returns:
             A task.
@@ -78,12 +80,13 @@ class VideoTask(Task):
         dtype = keras.dtype_policies.get(
             rest.pop("dtype", keras.config.dtype_policy())
         )
-        if "backbone" in own and rest:
+        has_own_backbone = "backbone" in own
+        if has_own_backbone and rest:
             raise ValueError(
                 "With a `backbone`, there is no use for arguments to make one "
                 f"of: leave out one or the other. Received: {sorted(rest)}"
             )
-        if "backbone" not in own:
+        if not has_own_backbone:
             config = {**preset.backbone["config"], **rest, "dtype": dtype}
             own["backbone"] = cls.backbone_cls.from_config(config)
 
@@ -122,7 +125,8 @@ class VideoTask(Task):
             if "image_shape" in rest:
                 converter.image_size = tuple(rest["image_shape"][:2])
         if load_weights:
-            preset.load_backbone_weights(task.backbone)
+            if not has_own_backbone:
+                preset.load_backbone_weights(task.backbone)
             for name, saved in encoders.items():
                 if name not in own:
                     quantize_as_saved(getattr(task, name), saved)
@@ -138,6 +142,7 @@ class VideoTask(Task):
         sample_weight=None,
         shuffle=True,
         validation_data=None,
+        validation_batch_size=None,
         **kwargs,
     ):
         """Trains the task, on files as well as on arrays.
@@ -158,6 +163,7 @@ class VideoTask(Task):
                 to `True`.
             validation_data: as `x`, or a tuple `(x, y)` or
                 `(x, y, sample_weight)`.
+            validation_batch_size: int. Defaults to `batch_size`.
             **kwargs: see `keras.Model.fit`. There is no `validation_split`;
                 pass `validation_data`. A dataset without end needs
                 `steps_per_epoch` or `validation_steps`.
@@ -186,6 +192,7 @@ class VideoTask(Task):
         if _is_dataset(validation_data):
             validation_data = own_share(validation_data)
         elif validation_data is not None:
+            size = validation_batch_size or size
             check_batch_size(size)
             unpacked = keras.utils.unpack_x_y_sample_weight(validation_data)
             validation_data = self._batches(

@@ -99,6 +99,7 @@ class VideoTextRetriever(SearchTask):
     """
 
     preprocessor_cls = VideoTextPreprocessor
+    head_arguments = ("text_backbone",)
     microbatch_size = None
 
     def __init__(

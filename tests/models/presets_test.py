@@ -231,6 +231,42 @@ def test_a_backbone_is_not_made_of_arguments(tiny, fitted):
         from_preset(fitted.preset, backbone=tiny.backbone(), mask_rate=0.5)
 
 
+@pytest.mark.parametrize("cls", [models.VideoTextRetriever, None])
+def test_an_encoder_that_is_given_keeps_its_weights(tiny, fitted, cls):
+    load = from_preset if cls is None else cls.from_preset
+    own = tiny.backbone()
+    before = own.get_weights()
+    loaded = load(fitted.preset, backbone=own)
+    assert loaded.backbone is own
+    for new, old in zip(own.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(new, old)
+    # The rest is the preset's.
+    texts = tiny.outputs(loaded)["text_embeddings"]
+    np.testing.assert_array_equal(texts, fitted.after["text_embeddings"])
+    classifier = models.VideoClassifier.from_preset(
+        fitted.preset, backbone=own, num_classes=3
+    )
+    for new, old in zip(classifier.backbone.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(new, old)
+
+
+def test_a_text_encoder_that_is_given_keeps_its_weights(tiny, fitted):
+    # Also one of another size, for which the saved weights would not fit.
+    for own in (tiny.text_backbone(), tiny.text_backbone(hidden_dim=8)):
+        before = own.get_weights()
+        loaded = from_preset(fitted.preset, text_backbone=own)
+        assert loaded.text_backbone is own
+        for new, old in zip(own.get_weights(), before, strict=True):
+            np.testing.assert_array_equal(new, old)
+        videos = models.ViViTBackbone.from_preset(fitted.preset)
+        for new, old in zip(
+            loaded.backbone.get_weights(), videos.get_weights(), strict=True
+        ):
+            np.testing.assert_array_equal(new, old)
+        # No space is shared yet: the temperature, too, is that of a start.
+        assert np.exp(float(loaded.log_logit_scale)) == pytest.approx(1 / 0.07)
+
+
 @pytest.mark.parametrize(
     "cls", [models.ViViTBackbone, models.VideoTextRetriever, None]
 )

@@ -140,6 +140,27 @@ def test_validation(tiny, fitted, video_files):
         assert received == pytest.approx(expected, rel=1e-3, abs=1e-4)
 
 
+def test_validation_in_batches_of_another_size(tiny, fitted):
+    retriever = fitted.retriever
+    history = retriever.fit(
+        tiny.pairs(),
+        batch_size=4,
+        validation_data=tiny.pairs(),
+        validation_batch_size=2,
+        verbose=0,
+    )
+    temperature = 1 / np.exp(float(retriever.log_logit_scale))
+    embeddings = tiny.outputs(retriever)
+    # Each is told from one other, not from three.
+    halves = [
+        tiny.nce({k: x[rows] for k, x in embeddings.items()}, temperature)
+        for rows in (slice(0, 2), slice(2, 4))
+    ]
+    assert history.history["val_loss"][0] == pytest.approx(
+        np.mean(halves), rel=1e-3, abs=1e-4
+    )
+
+
 def test_encode_video(tiny, fitted, video_files):
     retriever = fitted.retriever
     together = retriever.encode_video(video_files, batch_size=2, verbose=0)
