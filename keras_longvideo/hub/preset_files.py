@@ -16,6 +16,9 @@ _PRESET_FILE = re.compile(
     r"|task\.weights\.h5"
     r"|assets/(\w+_)?tokenizer/.+"
 )
+_TOKENIZER = re.compile(r"((\w+_)?tokenizer)\.json")
+# Tokenizers that need no files.
+_OF_CHARACTERS = ("ByteTokenizer", "UnicodeCodepointTokenizer")
 # Not serialized Keras objects, so without a registered name.
 PLAIN_JSON = ("metadata.json", "model.weights.json")
 
@@ -46,17 +49,17 @@ def list_files(preset_directory):
 def check_preset(preset_directory):
     """Refuses a directory that is not a whole preset, fit to be published.
 
-    It must hold a `config.json`, all of its weights, and no JSON or weight
-    file that is damaged. No weights may carry the state of an optimizer: it
-    is of no use to a reader, doubles or triples the download, and may tell
-    more about the training than its owner wants to.
+    It must hold a `config.json`, all of its weights, a tokenizer's words, and
+    no JSON or weight file that is damaged. No weights may carry the state of
+    an optimizer: it is of no use to a reader, doubles or triples the download,
+    and may tell more about the training than its owner wants to.
 
     Args:
         preset_directory: str or path.
 
     Raises:
-        FileNotFoundError: If the directory, its `config.json` or some of its
-            weights are missing.
+        FileNotFoundError: If the directory, its `config.json`, some of its
+            weights or the files of a tokenizer are missing.
         ValueError: If a file is damaged, or weights carry optimizer state.
     """
     root = pathlib.Path(preset_directory)
@@ -75,6 +78,14 @@ def check_preset(preset_directory):
         if "/" not in path and path.endswith(".json") and is_preset_file(path):
             _check_json(root / path)
     _check_weights_present(root)
+    if "task.json" in files and "task.weights.h5" not in files:
+        raise FileNotFoundError(
+            f"`preset_directory` lacks 'task.weights.h5': {str(root)!r} holds "
+            "a task, whose weights that are not its backbone's lie there."
+        )
+    for path in files:
+        if match := _TOKENIZER.fullmatch(path):
+            _check_assets(root, files, match[1])
     # Checkpoints that lie among the files are published too.
     for path in files:
         if path.endswith(".weights.h5"):
@@ -127,6 +138,17 @@ def _check_weights_present(root):
         raise FileNotFoundError(
             f"`preset_directory` lacks weights that '{index}' names: "
             f"{missing or 'it names none'}."
+        )
+
+
+def _check_assets(root, files, tokenizer):
+    name = read_json(root / f"{tokenizer}.json")["registered_name"]
+    if name.split(">")[-1] in _OF_CHARACTERS:
+        return
+    if not any(path.startswith(f"assets/{tokenizer}/") for path in files):
+        raise FileNotFoundError(
+            f"`preset_directory` lacks the files of its tokenizer: "
+            f"{str(root)!r} has nothing in 'assets/{tokenizer}/'."
         )
 
 

@@ -167,6 +167,8 @@ def _claim(output, stage):
     if not is_begun(output / "checkpoints") and not _is_done(output):
         # Of a start that failed there may be words that were another's.
         (output / "vocabulary.txt").unlink(missing_ok=True)
+        # And results, which would count once there is a preset.
+        (output / "results.json").unlink(missing_ok=True)
         write_atomically(path, stage.to_json() + "\n")
     else:
         raise ValueError(

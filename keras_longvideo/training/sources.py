@@ -47,7 +47,7 @@ def training_batches(stage, image_size, skip_batches):
 
 
 def training_captions(stage):
-    """All captions of a stage's manifests, and those of its shards.
+    """All captions of a stage's manifests, and one a video of its shards.
 
     Args:
         stage: `Stage`.

@@ -120,15 +120,16 @@ class Stage:
             line. Defaults to `None`: one of up to `vocabulary_size` words is
             made of the training captions.
         vocabulary_size: int. Defaults to `1000`.
-        sequence_length: int. Tokens that a caption is padded or cut to.
-            Defaults to `32`.
+        sequence_length: int or None. Tokens that a caption is padded or cut
+            to. Defaults to `None`: those of a `preset` that is a retriever,
+            or 32.
         num_frames: int or None. Frames of a held-out video, and of one that
             the preset is given. Defaults to `None`, those of the backbone.
         image_size: tuple of ints or None. `(height, width)` of all frames, in
             training too. Defaults to `None`, that of the backbone.
         fps: float or None. Frames a second at which held-out videos, and
-            those that the preset is given, are read. Defaults to `None`:
-            spread evenly.
+            those that the preset is given, are read, whatever the rate of
+            `preset`. Defaults to `None`: spread evenly.
         masked_language_modeling: float. Weight of that auxiliary loss, see
             `VideoTextPretrainer`. Defaults to `0.0`: none.
         captioning: float. Weight of that auxiliary loss. Defaults to `0.0`.
@@ -179,7 +180,7 @@ class Stage:
     text_tower: str = "tiny"
     vocabulary: str | None = None
     vocabulary_size: int = 1000
-    sequence_length: int = 32
+    sequence_length: int | None = None
     num_frames: int | None = None
     image_size: tuple[int, int] | None = None
     fps: float | None = None
@@ -203,9 +204,8 @@ class Stage:
                 f"Received: train={self.train!r}"
             )
         for name in (
-            *("steps", "vocabulary_size", "sequence_length"),
-            *("evaluation_batch_size", "log_every", "evaluate_every"),
-            "checkpoint_every",
+            *("steps", "vocabulary_size", "evaluation_batch_size"),
+            *("log_every", "evaluate_every", "checkpoint_every"),
         ):
             check_int(name, getattr(self, name))
         for name in ("held_out", "backbone", "adapt"):
@@ -214,7 +214,7 @@ class Stage:
                     f"`{name}` must be a dict. "
                     f"Received: {name}={getattr(self, name)!r}"
                 )
-        for name in ("num_frames", "microbatch_size"):
+        for name in ("sequence_length", "num_frames", "microbatch_size"):
             if getattr(self, name) is not None:
                 check_int(name, getattr(self, name))
         if self.image_size is not None:

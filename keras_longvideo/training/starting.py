@@ -15,6 +15,9 @@ from keras_longvideo.models import text_tower
 from keras_longvideo.models.presets import open_preset
 from keras_longvideo.training.sources import training_captions
 
+# Tokens of a caption of a new text tower.
+_SEQUENCE_LENGTH = 32
+
 
 def make_retriever(stage, vocabulary_file):
     """Makes the retriever that a stage trains.
@@ -29,16 +32,26 @@ def make_retriever(stage, vocabulary_file):
 
     Raises:
         ValueError: if the stage names a text tower or words, and its preset
-            has its own.
+            has its own, or none of the words that its own was trained with.
     """
     preset = open_preset(stage.preset, load_weights=False)
     load_weights = preset.directory is not None
     if _holds_retriever(preset):
         _check_words(stage)
+        if preset.preprocessor is None:
+            raise ValueError(
+                "`preset` must be a retriever with a preprocessor, whose "
+                "tokenizer its text tower was trained with. Received: "
+                f"preset={stage.preset!r}"
+            )
         retriever = VideoTextRetriever.from_preset(preset, **stage.backbone)
         old = retriever.preprocessor
         retriever.preprocessor = _preprocessor(
-            stage, retriever.backbone, old.tokenizer, old.standardize
+            stage,
+            retriever.backbone,
+            old.tokenizer,
+            old.sequence_length,
+            old.standardize,
         )
     else:
         backbone = ViViTBackbone.from_preset(
@@ -54,7 +67,7 @@ def make_retriever(stage, vocabulary_file):
                 vocabulary_size=tokenizer.vocabulary_size(),
                 dropout=0.0,
             ),
-            _preprocessor(stage, backbone, tokenizer),
+            _preprocessor(stage, backbone, tokenizer, _SEQUENCE_LENGTH),
         )
     retriever.backbone.adapt(**stage.adapt)
     return retriever
@@ -84,15 +97,20 @@ def _check_words(stage):
         )
 
 
-def _preprocessor(stage, backbone, tokenizer, standardize=None):
-    # Neither may be 0.
+def _preprocessor(
+    stage, backbone, tokenizer, sequence_length, standardize=None
+):
+    # None of them may be 0.
     converter = VideoConverter(
         stage.num_frames or backbone.num_frames,
         stage.image_size or backbone.image_shape[:2],
         stage.fps,
     )
     return VideoTextPreprocessor(
-        converter, tokenizer, stage.sequence_length, standardize
+        converter,
+        tokenizer,
+        stage.sequence_length or sequence_length,
+        standardize,
     )
 
 

@@ -74,6 +74,11 @@ def test_own_csv(trained, run_example, tmp_path):
     assert 'Search for "a dark film"' in text
 
 
+def test_held_out_videos_alone(run_example):
+    with pytest.raises(AssertionError, match="--held_out_csv needs --csv"):
+        run_example("fine_tune_on_your_videos.py", "--held_out_csv=a.csv")
+
+
 def test_too_few_videos(run_example, tmp_path):
     (tmp_path / "two.csv").write_text("video,caption\na.mp4,a\nb.mp4,b\n")
     for name in ("a", "b"):

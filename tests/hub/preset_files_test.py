@@ -40,6 +40,7 @@ def add_optimizer(path):
         ("metadata.json", cut_short, ValueError, "metadata.json' is not JSON"),
         ("model.weights.h5", remove, FileNotFoundError, "lacks the weights"),
         ("model.weights.h5", cut_short, ValueError, "not a whole HDF5 file"),
+        ("task.weights.h5", remove, FileNotFoundError, "'task.weights.h5'"),
         ("task.weights.h5", cut_short, ValueError, "not a whole HDF5 file"),
         ("task.weights.h5", add_optimizer, ValueError, "state of an optimizer"),
         ("model.weights.h5", add_optimizer, ValueError, "model.optimizer = N"),
@@ -50,6 +51,18 @@ def test_refused(hub, preset, name, damage, error, message):
     with pytest.raises(error, match=message):
         upload_preset("hf://someone/some_model", preset)
     assert not hub.requests
+
+
+def test_a_tokenizer_without_its_words(hub, preset):
+    path = preset / "tokenizer.json"
+    path.write_text('{"registered_name": "keras_hub>BertTokenizer"}')
+    upload_preset("hf://someone/some_model", preset)
+    (preset / "assets" / "tokenizer" / "vocabulary.txt").unlink()
+    with pytest.raises(FileNotFoundError, match="in 'assets/tokenizer/'"):
+        upload_preset("hf://someone/some_model", preset)
+    # One of bytes has none.
+    path.write_text('{"registered_name": "keras_hub>ByteTokenizer"}')
+    upload_preset("hf://someone/some_model", preset)
 
 
 def test_not_a_directory(hub, preset):

@@ -106,6 +106,28 @@ def test_a_folder_of_another_stage(finished):
         pretrain(other, finished.output, progress=False)
 
 
+def test_results_of_another_stage_do_not_count(tiny, tmp_path, monkeypatch):
+    output = tmp_path / "run"
+    first = tiny.stage(steps=1, **QUICK)
+    pretrain(first, output, progress=False)
+    # All of it was taken away but the results.
+    shutil.rmtree(output / "preset")
+    shutil.rmtree(output / "checkpoints")
+    second = dataclasses.replace(first, learning_rate=2e-2)
+
+    def stop(*args):
+        raise KeyboardInterrupt
+
+    # As if killed with the preset written and the results not.
+    monkeypatch.setattr(pretraining, "draw_curves", stop)
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(second, output, progress=False)
+    monkeypatch.undo()
+    assert (output / "preset" / "config.json").exists()
+    results = pretrain(second, output, progress=False)
+    assert results["learning_rate"] == pytest.approx(2e-2)
+
+
 def test_a_folder_of_a_stage_that_never_began(tiny, tmp_path):
     output = tmp_path / "run"
     # A slip of the pen claims no folder: it is mended, and started again.

@@ -43,6 +43,25 @@ def test_an_earlier_stage_gives_both_towers(tiny, preset, tmp_path):
     assert not (tmp_path / "vocabulary.txt").exists()
 
 
+def test_captions_are_as_long_as_the_preset_has_them(tiny, preset, tmp_path):
+    file = tmp_path / "vocabulary.txt"
+    kept = make_retriever(tiny.stage(sequence_length=None), file)
+    assert kept.preprocessor.sequence_length == 6
+    stage = tiny.stage(
+        preset="image_vivit_tiny", backbone=SIZE, sequence_length=None
+    )
+    assert make_retriever(stage, file).preprocessor.sequence_length == 32
+
+
+def test_a_retriever_without_a_preprocessor(tiny, tmp_path):
+    retriever = tiny.retriever()
+    retriever.preprocessor = None
+    retriever.save_to_preset(tmp_path / "bare")
+    stage = tiny.stage(preset=str(tmp_path / "bare"))
+    with pytest.raises(ValueError, match="`preset` must .* a preprocessor.*ba"):
+        make_retriever(stage, tmp_path / "vocabulary.txt")
+
+
 def test_a_retriever_has_words_of_its_own(tiny, tmp_path):
     stage = tiny.stage(vocabulary="mine.txt", text_tower="base")
     message = r"\['text_tower', 'vocabulary'\] have no use where `preset` is a"
