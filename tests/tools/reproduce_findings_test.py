@@ -4,6 +4,7 @@ import json
 import math
 
 import pytest
+import scipy.stats
 from absl import app
 from absl.testing import flagsaver
 from findings import claims
@@ -64,36 +65,52 @@ def judge(a, b, metric="temporal", **bounds):
 
 
 # Of 50, 52, 54 the variance is 4, of 20, 20, 20 it is 0: the difference of 32
-# has a standard error of sqrt(4 / 3), and twice that is 2.31.
+# has a standard error of sqrt(4 / 3) = 1.1547. Its spread is one run's, of 3
+# seeds: 2 degrees of freedom, for which tables of Student's t have 4.303.
 @pytest.mark.parametrize(
     ("bounds", "holds"),
     [
         ({"least": 20.0}, "yes"),
-        ({"least": 29.6}, "yes"),
-        ({"least": 29.8}, "rather yes"),
+        ({"least": 27.0}, "yes"),
+        ({"least": 27.1}, "rather yes"),
         ({"least": 32.1}, "rather no"),
-        ({"least": 34.4}, "no"),
-        ({"least": 29.0, "most": 34.0}, "rather yes"),
-        ({"least": 29.0, "most": 35.0}, "yes"),
-        ({"most": 29.6}, "no"),
+        ({"least": 37.0}, "no"),
+        ({"least": 26.0, "most": 36.9}, "rather yes"),
+        ({"least": 26.0, "most": 37.0}, "yes"),
+        ({"most": 27.0}, "no"),
     ],
 )
 def test_a_verdict_is_decided_by_mean_and_spread(bounds, holds):
     verdict = judge([50, 52, 54], [20, 20, 20], **bounds)
     assert verdict.value == pytest.approx(32)
-    assert verdict.error == pytest.approx(math.sqrt(4 / 3))
+    assert verdict.margin == pytest.approx(4.303 * 1.1547, rel=1e-3)
     assert (verdict.num_seeds, verdict.holds) == (3, holds)
 
 
 def test_a_verdict_needs_two_seeds_of_each_run():
     verdict = judge([50, 52, 54], [20], least=0.0)
     assert verdict.value == pytest.approx(32)
-    assert (verdict.error, verdict.num_seeds) == (None, 1)
+    assert (verdict.margin, verdict.num_seeds) == (None, 1)
     assert verdict.holds == "open"
     assert judge([50, 52], [], least=0.0) == claims.Verdict(
         None, None, 0, "open"
     )
-    assert judge([50, 52], [20, 20], least=0.0).holds == "yes"
+    # Of one degree of freedom: 12.706.
+    verdict = judge([50, 52], [20, 20], least=0.0)
+    assert verdict.margin == pytest.approx(12.706, rel=1e-3)
+    assert verdict.holds == "yes"
+
+
+def test_each_run_has_its_own_spread_and_number_of_seeds():
+    # Variances of 4 over 3 and of 18 over 2 seeds: 4/3 and 9 for the means,
+    # and by Welch and Satterthwaite (31/3)^2 / ((4/3)^2 / 2 + 9^2) degrees.
+    first, second = [50, 52, 54], [17, 23]
+    expected = scipy.stats.ttest_ind(first, second, equal_var=False)
+    low, high = expected.confidence_interval(0.95)
+    verdict = judge(first, second, least=0.0)
+    assert expected.df == pytest.approx(1.304, rel=1e-3)
+    assert verdict.margin == pytest.approx((high - low) / 2)
+    assert judge([50, 50], [20, 20], least=30.0).margin == 0
 
 
 def test_a_claim_may_compare_differences():
@@ -114,10 +131,11 @@ def test_a_claim_may_compare_differences():
         for run, several in scores.items()
     }
     # Means of both sets: 59 and 61, 60 and 62, 35, 45. Masking costs joint 1
-    # point and frames 10; two variances of 2 over two seeds make the error.
+    # point and frames 10; two variances of 2 over two seeds make the error,
+    # with 2 degrees of freedom.
     verdict = claims.judge(claim, found)
     assert verdict.value == pytest.approx(10 - 1)
-    assert verdict.error == pytest.approx(math.sqrt(2 / 2 + 2 / 2))
+    assert verdict.margin == pytest.approx(4.303 * math.sqrt(2), rel=1e-3)
     assert verdict.holds == "yes"
 
 
@@ -155,18 +173,19 @@ def test_the_report_tells_of_partial_results(tmp_path):
     assert f"8 of {total} runs are done. 1 files" in text
     rows = [line for line in lines if line.startswith("| (")]
     assert len(rows) == len(claims.CLAIMS)
-    assert rows[0].endswith("| +32.0 ± 2.3 | 3 | **yes** |")
+    assert rows[0].endswith("| +32.0 ± 5.0 | 3 | **yes** |")
     # 60 less 63, 1 or less either way: the range ends at -3.
-    assert rows[1].endswith("| -3.0 ± 1.2 | 3 | **rather yes** |")
+    assert rows[1].endswith("| -3.0 ± 2.5 | 3 | **rather yes** |")
     assert rows[2].endswith("| - | 0 | **open** |")
     assert (
-        "| `short_joint` | `image` | 128 | 60.0 ± 0.0 | 52.0 ± 2.0 |  | 3 | 10 "
-        "| 3 |" in lines
+        "| `short_joint` | a, d, b, g, e, f | `image` | 128 |  | 60.0 ± 0.0 "
+        "| 52.0 ± 2.0 |  | 3 | 10 | 3 |" in lines
     )
     assert (
-        "| `short_factorized` | `image` | 128 | 61.0 | 40.0 |  | 1 | 10 | 3 |"
-        in lines
+        "| `short_factorized` | b, e | `image` | 128 |  | 61.0 | 40.0 |  | 1 "
+        "| 10 | 3 |" in lines
     )
+    assert "| `image` | a, d, b, g, e, f | random weights | 16 | 30.0 |" in text
     assert "| *image* | 100.0 | - | - |" in lines
     assert "| *temporal* | 50.0 | 60.0 | 70.0 |" in lines
     assert "For reasons." in lines and "99" not in text
@@ -284,7 +303,8 @@ def test_failed_runs_are_shown_with_their_last_lines(
     ends = tool.train_all(chosen, folders, num_workers=2, time_limit=None)
     failed = {name for (name, _), how in ends.items() if how == "failed"}
     assert failed == {
-        *("short_joint", "long_last_layers", "long_joint_16_frames")
+        *("short_joint", "long_last_layers", "long_joint_16_frames"),
+        "long_last_layers_16_frames",
     }
     printed = capsys.readouterr()
     lines = (printed.out + printed.err).splitlines()
@@ -333,6 +353,11 @@ def test_runs_are_trained(tool, tmp_path):
         assert 0 <= made["metrics"][f"{split}/text_to_video/recall@1"] <= 1
         assert 0 < made["oracles"][split]["single_frame"] <= 1
     assert made["steps"] == 2 and made["seconds"] > 0
+    # Trained again, as a start of others, it leaves the result that is there.
+    path = folders.result(made["run"], 0)
+    path.write_text(json.dumps({**made, "device": "another"}))
+    training_job.train(runs.RUNS[made["run"]], 0, folders)
+    assert json.loads(path.read_text())["device"] == "another"
     preset = keras_longvideo.from_preset(folders.preset(made["run"], 0))
     assert preset.backbone.mask_rate == 0.75
     assert preset.backbone.num_layers == SMOKE.num_layers

@@ -284,9 +284,14 @@ def _draw_long(results):
         ("ImageViT\n16 frames", "long_frame_16_frames", COLORS["frame"]),
         ("ImageViT\n256 frames", "long_frame", COLORS["frame"]),
         ("ShortViViT\n16 frames", "long_joint_16_frames", COLORS["joint"]),
+        (
+            "ShortViViT,\nlast layers",
+            "long_last_layers_16_frames",
+            COLORS["joint"],
+        ),
         ("LongViViT\n256 frames", "long_last_layers", COLORS["joint"]),
     ]
-    return _draw_bars(results, [("long", "long", bars)], width=5)
+    return _draw_bars(results, [("long", "long", bars)], width=6)
 
 
 def _draw_adaptation(results):

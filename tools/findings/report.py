@@ -9,17 +9,8 @@ from findings import results as result_files
 from findings import runs
 from keras_longvideo.data.files import write_atomically
 
-TITLES = {
-    "a": "Video-first against image-first",
-    "b": "Masking",
-    "c": "Masking, coarse patches and TubeViT at equal tokens",
-    "d": "LongViViT against ShortViViT and ImageViT",
-    "e": "Adaptation",
-    "f": "Auxiliary losses",
-    "g": "Image data and video data removed",
-}
 _OBSERVERS = ("single_frame", "shuffled_frames", "sixteen_frames")
-_SHOWN = ("spatial", "temporal", "long")
+_SHOWN = ("image", "spatial", "temporal", "long")
 
 _INTRO = """\
 # The paper's findings, tried on rendered videos
@@ -41,23 +32,22 @@ Runs from `scratch` start from random weights, since patches of another size
 have no use for a kernel that was trained with 16x16, and take the steps of both
 stages.
 
-Scores are Recall@1 of finding a held-out video by its caption, in percent;
-`±` is the sample standard deviation over the seeds. Runs of one finding have
-the same steps, but where a claim says so, and the same data, but for (g), and
-start from runs of their own seed where they can. Seeds differ in weights,
-batches and masks, not in the videos: all runs are measured on the same
-{held_out} held-out videos of a set, whose choice adds an error of its own,
-alike for all of them (up to {sampling:.1f} points for a single score).
+Scores are Recall@1 of finding a held-out video by its caption, in percent.
+Runs of one finding have the same steps, but where a claim says so, and the same
+data, but for (g), and start from runs of their own seed where they can. Seeds
+differ in weights, batches and masks, not in the videos: all runs are measured
+on the same {held_out} held-out videos of a set. Their choice adds an error of
+its own (up to {sampling:.1f} points for a single score) that is in no figure
+here, and that a difference of two scores is rid of only in part.
 
 **The rule.** Each claim is a sum of mean scores and a range that it should be
-in, which was fixed before its runs. Its standard error is the root of the sum
-of `factor^2 * s^2 / n` over the runs in it, `s` a run's standard deviation over
-`n` seeds. *Yes*: the sum is in the range, and still is two standard errors up
-or down. *No*: it is outside even then. *Rather yes* and *rather no*: the sum
-is inside or outside, but by less than two standard errors. *Open*: fewer than
-two seeds.
+in, which was fixed before its runs. `±` is half of the sum's {confidence:.0%}
+confidence interval by Welch's t-test, which takes each run's spread over its
+own seeds: it is wide with few seeds. *Yes*: all of the interval is in the
+range. *No*: none of it is. *Rather yes* and *rather no*: the sum is inside or
+outside, and the interval reaches over. *Open*: fewer than two seeds.
 
-| | the paper's claim | compared here | points | seeds | holds here |
+| | the paper's claim, as read | compared here | points | seeds | holds here |
 |---|---|---|---|---|---|
 """
 
@@ -97,6 +87,7 @@ def write_report(folder, scale):
             last_layers=runs.LAST_LAYERS,
             held_out=scale.held_out,
             sampling=100 * (0.25 / scale.held_out) ** 0.5,
+            confidence=claims.CONFIDENCE,
         ).replace("\n\n\n\n", "\n\n")
     ]
     parts += [_row(claim, results) for claim in claims.CLAIMS]
@@ -106,8 +97,7 @@ def write_report(folder, scale):
     if notes.exists():
         parts.append(f"\n{notes.read_text(encoding='utf-8').strip()}\n")
     parts.append(_oracles(results))
-    parts.append("\n## All runs\n")
-    parts += [_section(finding, results) for finding in runs.FINDINGS]
+    parts.append(_all_runs(results))
     parts.append(_how(results, scale))
     path = folder / "README.md"
     write_atomically(path, "".join(parts))
@@ -148,8 +138,8 @@ def _oracles(results):
 def _row(claim, results):
     verdict = claims.judge(claim, results)
     value = "-" if verdict.value is None else f"{verdict.value:+.1f}"
-    if verdict.error is not None:
-        value += f" ± {claims.STANDARD_ERRORS * verdict.error:.1f}"
+    if verdict.margin is not None:
+        value += f" ± {verdict.margin:.1f}"
     cells = (
         f"({claim.finding})",
         claim.text,
@@ -161,18 +151,23 @@ def _row(claim, results):
     return f"| {' | '.join(cells)} |\n"
 
 
-def _section(finding, results):
+def _all_runs(results):
     lines = [
-        f"\n### ({finding}) {TITLES[finding]}\n",
-        "\n| run | starts from | tokens | "
+        "\n## All runs\n\n"
+        "Means over the seeds; here, `±` is the sample standard deviation. "
+        "Tokens are those of a clip, or of an image, in training: of the 16 "
+        "places of a frame, encoders that mask each frame by itself leave out "
+        "14 where 90 % are to be masked.\n\n",
+        "| run | of | starts from | tokens | "
         + " | ".join(_SHOWN)
         + " | seeds | steps | seconds |\n",
-        "|---" * (len(_SHOWN) + 6) + "|\n",
+        "|---" * (len(_SHOWN) + 7) + "|\n",
     ]
-    for run in runs.RUNS_OF[finding]:
+    for run in runs.RUNS.values():
         found = results.get(run.name, [])
         cells = [
             f"`{run.name}`",
+            ", ".join(f for f in runs.FINDINGS if run in runs.RUNS_OF[f]),
             f"`{run.start}`" if run.start else "random weights",
             str(runs.tokens(run)),
         ]

@@ -287,6 +287,12 @@ def _runs_of_findings():
         _long("joint_16_frames", num_frames=SHORT_FRAMES),
         _long("frame_16_frames", "short_frame", SHORT_FRAMES),
     ]
+    # ShortViViT tuned as LongViViT is.
+    last_layers_few_frames = _long(
+        "last_layers_16_frames",
+        num_frames=SHORT_FRAMES,
+        adapt=_WAYS["last_layers"],
+    )
     long = _long("joint", mask_rate=LONG_MASK_RATE)
     last_layers = {
         "mask_rate": LONG_MASK_RATE,
@@ -318,6 +324,7 @@ def _runs_of_findings():
             joint,
             frame,
             *few_frames,
+            last_layers_few_frames,
             # As the paper trains LongViViT.
             _long("last_layers", **last_layers),
             _long("frame", "short_frame", **last_layers),

@@ -81,6 +81,9 @@ def make_stage(run, seed, folders):
 def train(run, seed, folders):
     """Trains a run, or goes on with it, and writes its result file.
 
+    A result that is there stays: where its preset is lost, the run is trained
+    again only for others to start from.
+
     Args:
         run: `runs.Run`.
         seed: int.
@@ -112,10 +115,12 @@ def train(run, seed, folders):
         },
         "recipe": results.recipe(run, folders.scale),
     }
-    folders.results.mkdir(parents=True, exist_ok=True)
-    write_atomically(
-        folders.result(run.name, seed), json.dumps(made, indent=1) + "\n"
-    )
+    found, _ = results.read(folders.results, folders.scale)
+    if seed not in [other["seed"] for other in found.get(run.name, [])]:
+        folders.results.mkdir(parents=True, exist_ok=True)
+        write_atomically(
+            folders.result(run.name, seed), json.dumps(made, indent=1) + "\n"
+        )
 
 
 def _command(run, seed, scale):
