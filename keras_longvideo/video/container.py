@@ -6,6 +6,10 @@ import os
 from keras_longvideo.video.errors import VideoError
 from keras_longvideo.video.truncation import is_truncated
 
+# Images of which FFmpeg by default paints what is missing, a JPEG's in grey.
+# Of other kinds it refuses those by itself, and with the option sound ones too.
+_MENDED = ("mjpeg", "png", "webp")
+
 
 @contextlib.contextmanager
 def open_video(path):
@@ -33,14 +37,15 @@ def open_video(path):
         # Whoever reads many files reads them side by side: more threads for
         # each would only get in one another's way.
         stream.codec_context.thread_count = 1
-        if _is_image(container):
-            # By default FFmpeg paints what is missing of a JPEG in grey.
+        if is_image(container) and stream.codec.canonical_name in _MENDED:
             stream.codec_context.options = {"err_detect": "explode"}
         try:
             yield container, stream
         except av.FFmpegError as error:
             raise VideoError(
-                path, f"it is truncated or damaged ({error.strerror})"
+                path,
+                "it is truncated or damaged, or of a kind that cannot be "
+                f"decoded ({error.strerror})",
             ) from error
 
 
@@ -80,7 +85,7 @@ def _check_file(path):
         raise VideoError(path, "it is truncated: its end is missing")
 
 
-def _is_image(container):
+def is_image(container):
     """Whether the file is an image, which FFmpeg takes for one frame."""
     name = container.format.name
     return name == "image2" or name.endswith("_pipe")

@@ -24,14 +24,12 @@ def decode_frames(table, wanted, handle):
     Raises:
         VideoError: If the file does not give those frames.
     """
-    if not (table.has_pts and _decode_planned(table, wanted, handle)):
+    if not (table.can_seek and _decode_planned(table, wanted, handle)):
         _decode_in_full(table, wanted, handle)
 
 
 def _decode_planned(table, wanted, handle):
     """Seeks and decodes as planned; False if not every frame came of it."""
-    if len(set(table.pts)) < len(table.pts):
-        return False
     missing = set(wanted)
     try:
         with open_video(table.path) as (container, stream):
@@ -79,23 +77,38 @@ def _decode_in_full(table, wanted, handle):
     """Decodes from the start, and gives each tick the frame on screen then.
 
     Some packets hold no frame of their own; at their time the frame before is
-    still on screen.
+    still on screen. What the decoder could only mend is not given.
     """
     waiting = collections.deque(sorted(wanted))
-    on_screen, tick = None, None
+    on_screen, tick, is_damaged = None, None, False
+
+    def show():
+        if is_damaged:
+            seconds = float((tick - int(table.ticks[0])) * table.tick)
+            raise VideoError(
+                table.path,
+                f"it is damaged: its frame at {seconds:g} seconds cannot be "
+                "decoded whole",
+            )
+        handle(waiting.popleft(), on_screen)
+
     with open_video(table.path) as (container, stream):
         frames = _decode_packets(stream, demux(container, stream))
         for count, frame in enumerate(frames):
             next_tick = frame.pts if table.has_pts else count
             while tick is not None and waiting and waiting[0] < next_tick:
-                handle(waiting.popleft(), on_screen)
+                show()
             if not waiting:
                 return
             on_screen, tick = frame, next_tick
+            # Up to the next key frame, frames build on the damaged one.
+            is_damaged = frame.is_corrupt or (
+                is_damaged and not frame.key_frame
+            )
     # The very last packet may be one of those that hold no frame.
     if tick is None or (waiting[-1] > tick and sum(table.ticks > tick) > 1):
         raise VideoError(
             table.path, "it is truncated: its last frames cannot be decoded"
         )
-    for wanted_tick in waiting:
-        handle(wanted_tick, on_screen)
+    while waiting:
+        show()

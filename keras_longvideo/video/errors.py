@@ -8,6 +8,11 @@ class VideoError(ValueError):
     hold no picture at all (sound, text), so that a loop over many files can
     skip the bad ones with a single `except`.
 
+    Not all damage can be seen. MPEG transport and program streams (`.ts`,
+    `.mpg`) do not say how long they are, so one that was cut off is a shorter
+    video. Decoders of VP8, VP9 and GIF mend what is damaged within a frame
+    without saying so; those of H.264 and MPEG video mostly say so.
+
     Attributes:
         path: String, the file that was asked for.
         reason: String, what is wrong with it.

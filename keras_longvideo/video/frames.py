@@ -12,8 +12,12 @@ def frames_at(path, times, image_size=None):
     """Reads the frames on screen at given times.
 
     The frame at a time is the last one whose display began by then; before
-    the first frame it is the first, past the end it is the last. Only what is
-    needed is decoded, yet the pixels are those of a decoding in full.
+    the first frame it is the first, past the end it is the last. Files round
+    the times of their frames (Matroska and WebM to milliseconds), so a time
+    that falls short of a frame's by less than such a unit means that frame.
+
+    Only what is needed is decoded, yet the pixels are those of a decoding in
+    full.
 
     Args:
         path: String or path object, the video file.
@@ -21,11 +25,14 @@ def frames_at(path, times, image_size=None):
             any order, with repetitions if wanted.
         image_size: Tuple of ints `(height, width)` in pixels. Frames are
             scaled to cover it and cropped at the centre (see
-            `resize_frames`). Defaults to `None`, the video's own size.
+            `resize_frames`). Defaults to `None`, the video's own size, in
+            square pixels.
 
     Returns:
         uint8 array of shape `(len(times), height, width, 3)`, RGB, turned as
-        the file says that it is to be displayed.
+        the file says that it is to be displayed. A file that says that it is
+        to be mirrored (EXIF orientations 2, 4, 5 and 7 of images) is turned
+        only.
 
     Raises:
         VideoError: If the file is missing, empty, truncated or no video, or
@@ -65,7 +72,7 @@ def read_frames(table, times, image_size):
     height, width = image_size or table.display_size
     frames = np.empty((len(times), height, width, 3), np.uint8)
     reformatter = VideoReformatter()
-    resize = Resizer((height, width))
+    resize = Resizer((height, width), table.pixel_size)
 
     def keep(tick, frame):
         rgb = reformatter.reformat(frame, format="rgb24", threads=1)

@@ -11,8 +11,10 @@ class VideoInfo:
 
     Attributes:
         path: The file, as it was given.
-        width: Int, pixels across as displayed (after `rotation`).
-        height: Int, pixels down as displayed (after `rotation`).
+        width: Int, square pixels across as displayed (after `rotation`). Of
+            a video that stores squeezed pixels (DVD, broadcasts), that is
+            another number than is stored.
+        height: Int, square pixels down as displayed (after `rotation`).
         num_frames: Int, how many frames there are.
         duration: Float, seconds from the start of the first frame to the end
             of the last.
@@ -36,7 +38,9 @@ def probe(path):
     """Reads a video's size, length and rate.
 
     Count and length are taken from the video's packets, not from the file's
-    header, which may be wrong. Of the frames only the first is decoded.
+    header, which may be wrong. Of the frames only the first is decoded. MPEG
+    transport and program streams (`.ts`, `.mpg`) do not say how long they
+    are: one that was cut off is a shorter video.
 
     Args:
         path: String or path object, the video file.

@@ -10,14 +10,16 @@ import fractions
 import numpy as np
 
 from keras_longvideo.video.container import demux
+from keras_longvideo.video.container import is_image
 from keras_longvideo.video.container import open_video
 from keras_longvideo.video.errors import VideoError
 
 # Seconds a frame lasts where nothing in the file says so.
 _DEFAULT_FRAME_DURATION = fractions.Fraction(1, 25)
-# Part of a tick by which a time may fall short of a frame's start and still
-# mean that frame: `7 / 30` as a float is not 7/30.
-_TICK_SLACK = 1e-3
+# Part of a tick for the rounding of floats: `7 / 30` is not 7/30.
+_FLOAT_SLACK = 1e-3
+# Ticks that a frame must last for one tick to be small beside it.
+_FINE_TICKS = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +31,8 @@ class PacketTable:
         codec: String, the codec's name, such as `"h264"`.
         height: Int, the height of a frame as stored.
         width: Int, the width of a frame as stored.
+        pixel_aspect: Float, how wide a stored pixel is to be displayed, as a
+            multiple of its height.
         rotation: Int, the degrees clockwise by which to turn a frame for
             display: 0, 90, 180 or 270.
         tick: Fraction, the length in seconds of the unit of all times here.
@@ -44,6 +48,7 @@ class PacketTable:
     codec: str
     height: int
     width: int
+    pixel_aspect: float
     rotation: int
     tick: fractions.Fraction
     ticks: np.ndarray
@@ -59,19 +64,45 @@ class PacketTable:
 
     @property
     def display_size(self):
-        """(height, width) of a frame after its rotation."""
+        """(height, width) of a frame in square pixels, after its rotation."""
+        # A few columns of narrow pixels may be less than one square one.
+        width = max(round(self.width * self.pixel_aspect), 1)
+        return self._turned(self.height, width)
+
+    @property
+    def pixel_size(self):
+        """(height, width) of a stored pixel after its rotation."""
+        return self._turned(1.0, self.pixel_aspect)
+
+    def _turned(self, height, width):
         if self.rotation in (90, 270):
-            return self.width, self.height
-        return self.height, self.width
+            return width, height
+        return height, width
 
     @property
     def has_pts(self):
         """Whether the file itself says when every frame is shown."""
         return None not in self.pts
 
+    @property
+    def can_seek(self):
+        """Whether frames can be found without decoding from the start."""
+        return self.has_pts and len(set(self.pts)) == len(self.pts)
+
+    @property
+    def _slack(self):
+        """Ticks by which a time may precede a frame and still mean it.
+
+        A file rounds the times of all frames to its ticks, the first frame's
+        among them, so one may come almost a tick later than its rate says.
+        Where a tick is about a frame (AVI), nothing is rounded.
+        """
+        length = (self.end_tick - int(self.ticks[0])) / len(self.ticks)
+        return 1 - _FLOAT_SLACK if length >= _FINE_TICKS else _FLOAT_SLACK
+
     def shown_at(self, times):
         """The tick of the frame on screen at each of `times`, in seconds."""
-        wanted = np.floor(times / float(self.tick) + _TICK_SLACK)
+        wanted = np.floor(times / float(self.tick) + self._slack)
         index = np.searchsorted(self.ticks, wanted + self.ticks[0], "right") - 1
         return self.ticks[np.maximum(index, 0)]
 
@@ -91,6 +122,7 @@ def read_packets(path):
         codec = stream.codec.canonical_name
         time_base = stream.time_base
         frame_rate = stream.average_rate or stream.guessed_rate
+        pixel_aspect = _pixel_aspect(container, stream)
     if first_frame is None:
         raise VideoError(path, "not one frame of it can be decoded")
     if packets[-1].is_cut:
@@ -105,6 +137,7 @@ def read_packets(path):
         codec=codec,
         height=first_frame.height,
         width=first_frame.width,
+        pixel_aspect=pixel_aspect,
         # FFmpeg counts counterclockwise.
         rotation=round(-first_frame.rotation / 90) * 90 % 360,
         tick=tick,
@@ -138,6 +171,15 @@ class _Packet:
             is_shown=not packet.is_discard,
             is_cut=packet.is_corrupt,
         )
+
+
+def _pixel_aspect(container, stream):
+    """Width by height of a stored pixel; 1 where the file makes no sense."""
+    aspect = stream.sample_aspect_ratio
+    # An image's is that of its printer's dots, which no viewer follows.
+    if is_image(container) or aspect is None or not 0.1 <= aspect <= 10:
+        return 1.0
+    return float(aspect)
 
 
 def _pts_is_guessed(packet, container):

@@ -8,7 +8,8 @@ def resize_frames(frames, image_size):
 
     The picture keeps its proportions: it is scaled just so far that it fills
     `image_size`, and what stands over is cut away equally on both sides.
-    These are the pixels that `frames_at(..., image_size=image_size)` gives.
+    These are the pixels that `frames_at(..., image_size=image_size)` gives of
+    a video that is stored in square pixels.
 
     Args:
         frames: uint8 array of shape `(num_frames, height, width, 3)`, RGB.
@@ -45,19 +46,28 @@ class Resizer:
 
     Args:
         image_size: Tuple of ints `(height, width)`.
+        pixel_size: Tuple of floats, the height and the width of a pixel of
+            the images; only their ratio counts. Defaults to `(1.0, 1.0)`,
+            square pixels, as are those of the result.
     """
 
-    def __init__(self, image_size):
+    def __init__(self, image_size, pixel_size=(1.0, 1.0)):
         from av.video.reformatter import VideoReformatter
 
         self.image_size = image_size
+        self.pixel_size = pixel_size
         # Keeps its tables from one image to the next.
         self.reformatter = VideoReformatter()
 
     def __call__(self, image):
         """Resizes a uint8 array of shape `(height, width, 3)`."""
         height, width = self.image_size
-        scaled = self._scale(image, *_covering_size(image.shape, height, width))
+        # Stored pixels become square and of the wanted size in one go.
+        shape = [
+            image.shape[0] * self.pixel_size[0],
+            image.shape[1] * self.pixel_size[1],
+        ]
+        scaled = self._scale(image, *_covering_size(shape, height, width))
         top = (scaled.shape[0] - height) // 2
         left = (scaled.shape[1] - width) // 2
         return scaled[top : top + height, left : left + width]

@@ -1,8 +1,8 @@
 """Tell from a file's own sizes whether its end is missing.
 
 FFmpeg reads a file that was cut off between two frames without complaint. But
-MP4 and Matroska (WebM) files say at the front of each part how long it is, so
-a part that runs past the end of the file gives the cut away.
+MP4, Matroska (WebM) and AVI files say at the front of each part how long it
+is, so a part that runs past the end of the file gives the cut away.
 """
 
 import os
@@ -10,6 +10,8 @@ import os
 _EBML = b"\x1a\x45\xdf\xa3"
 _SEGMENT = b"\x18\x53\x80\x67"
 _MP4_PARTS = (b"mdat", b"moof", b"moov")
+# A live recording never learns its size.
+_UNKNOWN_AVI_SIZES = (0, 0xFFFFFFFF)
 
 
 def is_truncated(path):
@@ -23,11 +25,13 @@ def is_truncated(path):
     """
     file_size = os.path.getsize(path)
     with open(path, "rb") as file:
-        head = file.read(8)
+        head = file.read(12)
         if head[:4] == _EBML:
             return _matroska_end(file) > file_size
-        if head[4:] == b"ftyp":
+        if head[4:8] == b"ftyp":
             return _mp4_end(file, file_size) > file_size
+        if head[:4] == b"RIFF" and head[8:] == b"AVI ":
+            return _avi_end(file, file_size) > file_size
     return False
 
 
@@ -46,6 +50,27 @@ def _mp4_end(file, file_size):
         start += size
         if kind in _MP4_PARTS:
             end = start
+    return end
+
+
+def _avi_end(file, file_size):
+    """Where the last of the lists of frames ends; an index may follow it."""
+    start = end = 0
+    while start + 12 <= file_size:
+        file.seek(start)
+        name = file.read(4)
+        size = int.from_bytes(file.read(4), "little")
+        kind = file.read(4)
+        if name == b"RIFF":
+            # Past a gigabyte another one follows; their parts count alone.
+            start += 12
+            continue
+        if size in _UNKNOWN_AVI_SIZES:
+            break
+        if name == b"LIST" and kind == b"movi":
+            end = start + 8 + size
+        # A part of an odd size is padded.
+        start += 8 + size + size % 2
     return end
 
 

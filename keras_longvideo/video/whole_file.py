@@ -32,6 +32,9 @@ def whole_file(path):
     unfinished = path.with_name(f".{uuid.uuid4().hex}{path.suffix}")
     try:
         yield unfinished
+        # Else a loss of power may leave an empty file under the name.
+        with open(unfinished, "r+b") as file:
+            os.fsync(file.fileno())
         os.replace(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)

@@ -29,7 +29,9 @@ def write_video(
             `.mkv`, `.webm`, `.avi`, `.mpg` and so on.
         frames: uint8 array of shape `(num_frames, height, width, 3)`, RGB,
             with at least one frame.
-        fps: Number (int, float or Fraction), frames shown a second.
+        fps: Number (int, float or Fraction), frames shown a second. As slow
+            as `1 / 3600`, a frame an hour, where container and codec take it
+            (MP4, Matroska, WebM and AVI do).
         codec: String, the name of FFmpeg's encoder, such as `"libx264"`,
             `"libvpx-vp9"` (for `.webm`) or `"mpeg2video"` (for `.mpg`).
             Defaults to `"libx264"`.
@@ -40,8 +42,8 @@ def write_video(
             `{"crf": "18"}`. Defaults to `None`.
 
     Raises:
-        ValueError: If an argument is not as described, or if container and
-            codec do not go together.
+        ValueError: If an argument is not as described, or if container,
+            codec and rate do not go together.
         FileNotFoundError: If the folder of `path` does not exist.
 
     Example:
@@ -75,7 +77,7 @@ def write_video(
     try:
         with whole_file(path) as unfinished:
             _encode(unfinished, frames, rate, codec, keyframe_interval, options)
-    except (av.FFmpegError, ValueError) as error:
+    except (av.FFmpegError, ValueError, OverflowError) as error:
         raise ValueError(
             f"Cannot write `path` {path} with `codec` {codec!r} at `fps` "
             f"{fps!r}: {error}."
@@ -158,9 +160,12 @@ def _pixel_format(stream):
 
 def _check_rate(fps):
     try:
-        rate = fractions.Fraction(fps).limit_denominator(1001)
+        rate = fractions.Fraction(fps)
     except (TypeError, ValueError, OverflowError):
         rate = 0
     if rate <= 0:
         raise ValueError(f"`fps` must be a positive number, but it is {fps!r}.")
-    return rate
+    # A float is not 30000/1001, nor 1/3600: what is near and simple is meant.
+    if rate < 1:
+        return 1 / (1 / rate).limit_denominator(1001)
+    return rate.limit_denominator(1001)

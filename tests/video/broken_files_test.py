@@ -112,6 +112,45 @@ def test_truncated_matroska(tmp_path, encode, read, name, codec):
     check(read, path, "truncated")
 
 
+class TestAviWithSound:
+    # Without sound FFmpeg notices a cut by itself.
+    @pytest.fixture
+    def path(self, tmp_path, picture):
+        path = tmp_path / "a.avi"
+        with av.open(str(path), "w") as container:
+            video = container.add_stream("mpeg4", rate=25)
+            video.height, video.width = 48, 64
+            sound = container.add_stream("pcm_s16le", rate=8000, layout="mono")
+            for number in range(60):
+                image = av.VideoFrame.from_ndarray(picture(number), "rgb24")
+                container.mux(video.encode(image))
+                silence = np.zeros((1, 320), np.int16)
+                frame = av.AudioFrame.from_ndarray(silence, "s16", "mono")
+                frame.sample_rate = 8000
+                container.mux(sound.encode(frame))
+            container.mux([*video.encode(None), *sound.encode(None)])
+        return path
+
+    @pytest.mark.parametrize("packet", [10, 41, 59])
+    @pytest.mark.parametrize("offset", [0, 100])
+    def test_truncated(self, path, read, packet, offset):
+        with av.open(str(path)) as container:
+            starts = [packet.pos for packet in container.demux(video=0)]
+        data = path.read_bytes()
+        path.write_bytes(data[: starts[packet] + offset])
+        check(read, path, "truncated")
+
+    @pytest.mark.parametrize("kept", [0, 100, None])
+    def test_a_part_of_its_index_is_enough(self, path, number_of, kept):
+        data = path.read_bytes()
+        index = data.rindex(b"idx1")
+        end = None if kept is None else index + kept
+        path.write_bytes(data[:end])
+        assert probe(path).num_frames == 60
+        frames = sample_frames(path, fps=5).frames
+        assert [number_of(image) for image in frames] == list(range(0, 60, 5))
+
+
 def test_frames_that_cannot_be_decoded(tmp_path, encode):
     path = encode(tmp_path / "a.mkv", range(100), codec="mpeg4")
     with av.open(str(path)) as container:
@@ -124,6 +163,27 @@ def test_frames_that_cannot_be_decoded(tmp_path, encode):
     path.write_bytes(data)
     with pytest.raises(VideoError, match="truncated or damaged"):
         frames_at(path, [3.5])
+
+
+def test_damaged_frames_are_not_handed_out(tmp_path, encode, number_of):
+    options = {"x264-params": "keyint=20:min-keyint=20:scenecut=0:bframes=0"}
+    path = encode(tmp_path / "a.mp4", range(80), options=options)
+    with av.open(str(path)) as container:
+        packets = [(p.pos, p.size) for p in container.demux(video=0)]
+    data = bytearray(path.read_bytes())
+    position, size = packets[50]
+    middle = position + size // 2
+    data[middle : middle + 12] = np.random.default_rng(0).bytes(12)
+    path.write_bytes(data)
+    # The decoder mends frame 50 with what is near; 51 to 59 build on it.
+    for number in (50, 51, 59):
+        with pytest.raises(VideoError, match="damaged: its frame at"):
+            frames_at(path, [1.0, number / 25])
+    with pytest.raises(VideoError, match="damaged"):
+        sample_frames(path, fps=25)
+    whole = [1.0, 49 / 25, 60 / 25, 3.0]
+    numbers = [number_of(image) for image in frames_at(path, whole)]
+    assert numbers == [25, 49, 60, 75]
 
 
 def test_errors_name_the_file_not_a_path_of_their_own(tmp_path, monkeypatch):

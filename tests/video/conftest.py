@@ -44,6 +44,7 @@ def _encode(
     size=(48, 64),
     pixel_format="yuv420p",
     options=None,
+    pixel_aspect=None,
 ):
     """Writes frames numbered 0, 1, ... that are shown at `pts`."""
     with av.open(str(path), "w") as container:
@@ -53,6 +54,8 @@ def _encode(
         stream.pix_fmt = pixel_format
         stream.codec_context.gop_size = keyframe_interval
         stream.codec_context.time_base = time_base
+        if pixel_aspect is not None:
+            stream.codec_context.sample_aspect_ratio = pixel_aspect
         for number, when in enumerate(pts):
             frame = av.VideoFrame.from_ndarray(_picture(number, *size), "rgb24")
             frame.pts = when
@@ -63,21 +66,23 @@ def _encode(
 
 
 def _decode_all(path):
-    """Every frame's time in seconds from the first one, and its pixels."""
+    """Every frame's time in seconds from the first one, and its pixels.
+
+    The third value is the time by which a frame may come late for rounding.
+    """
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         decoded = list(container.decode(stream))
         images = [frame.to_ndarray(format="rgb24") for frame in decoded]
         if decoded[0].pts is None:
-            times = [
-                index / stream.average_rate for index in range(len(images))
-            ]
+            tick = 1 / stream.average_rate
+            ticks = list(range(len(images)))
         else:
-            first = decoded[0].pts
-            times = [
-                (frame.pts - first) * stream.time_base for frame in decoded
-            ]
-    return times, images
+            tick = stream.time_base
+            ticks = [frame.pts - decoded[0].pts for frame in decoded]
+        # Almost a tick, unless a tick is about a frame.
+        slack = 0.999 * tick if ticks[-1] >= 4 * len(ticks) else 0
+    return [count * tick for count in ticks], images, slack
 
 
 def _naive_frames_at(path, times):
@@ -87,10 +92,11 @@ def _naive_frames_at(path, times):
 
 def _on_screen(decoded, times):
     """Of the result of `_decode_all`, the images on screen at `times`."""
-    starts, images = decoded
+    starts, images, slack = decoded
     chosen = []
     for time in times:
-        begun = [i for i, start in enumerate(starts) if start <= time + 1e-7]
+        latest = time + slack + 1e-7
+        begun = [i for i, start in enumerate(starts) if start <= latest]
         chosen.append(images[begun[-1] if begun else 0])
     return np.stack(chosen)
 

@@ -181,6 +181,26 @@ def test_frames_are_turned_as_the_file_says(
     )
 
 
+def test_pixels_that_are_not_square_are_widened(tmp_path, encode, number_of):
+    path = encode(tmp_path / "a.mp4", range(10), pixel_aspect=Fraction(4, 3))
+    frames = frames_at(path, [0.2])
+    assert frames.shape == (1, 48, 85, 3)
+    assert number_of(frames[0]) == 5
+    # A square is cut from the picture as it is displayed.
+    square = frames_at(path, [0.2], image_size=(48, 48))
+    np.testing.assert_array_equal(square, frames[:, :, 18:66])
+
+
+def test_pixels_are_widened_before_they_are_turned(tmp_path, encode, turn):
+    path = encode(tmp_path / "a.mp4", range(10), pixel_aspect=Fraction(4, 3))
+    straight = frames_at(path, [0.2])
+    turn(path, 90)
+    turned = frames_at(path, [0.2])
+    assert turned.shape == (1, 85, 48, 3)
+    clockwise = np.rot90(straight, -1, axes=(1, 2))
+    np.testing.assert_allclose(turned, clockwise, atol=2)
+
+
 @pytest.mark.parametrize("image_size", [(24, 24), (48, 64), (101, 33)])
 def test_image_size_resizes_the_frames(tmp_path, encode, image_size):
     path = encode(tmp_path / "a.mp4", range(10))

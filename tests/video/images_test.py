@@ -54,8 +54,16 @@ def test_an_image_is_one_frame(tmp_path, name, mode, options, atol):
     np.testing.assert_allclose(read(path), expected, atol=atol)
 
 
-@pytest.mark.parametrize("orientation", [3, 6, 8])
 @pytest.mark.parametrize("name", ["a.jpg", "a.png"])
+def test_the_resolution_for_printing_is_no_shape_of_pixels(tmp_path, name):
+    path = tmp_path / name
+    make_image().save(path, dpi=(72, 144))
+    info = probe(path)
+    assert (info.height, info.width) == (HEIGHT, WIDTH)
+
+
+@pytest.mark.parametrize("orientation", [3, 6, 8])
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.tiff"])
 def test_an_image_is_turned_as_its_camera_was(tmp_path, name, orientation):
     path = tmp_path / name
     exif = PIL.Image.Exif()
@@ -89,3 +97,11 @@ def test_a_damaged_image(tmp_path, name):
     with pytest.raises(VideoError, match="damaged") as caught:
         read(path)
     assert caught.value.path == str(path)
+
+
+def test_an_image_of_a_kind_that_cannot_be_decoded(tmp_path):
+    path = tmp_path / "a.webp"
+    pictures = [make_image(seed=seed) for seed in (0, 1)]
+    pictures[0].save(path, save_all=True, append_images=pictures[1:])
+    with pytest.raises(VideoError, match="or of a kind that cannot be decoded"):
+        read(path)

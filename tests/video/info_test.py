@@ -35,6 +35,36 @@ def test_size_is_that_after_the_rotation(
     assert (info.rotation, info.height, info.width) == (degrees, height, width)
 
 
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [("a.mp4", "libx264"), ("a.ts", "libx264"), ("a.avi", "mpeg4")],
+)
+@pytest.mark.parametrize(
+    ("pixel_aspect", "width"), [(Fraction(4, 3), 85), (Fraction(8, 9), 57)]
+)
+def test_size_is_that_of_square_pixels(
+    tmp_path, encode, name, codec, pixel_aspect, width
+):
+    path = encode(
+        tmp_path / name, range(5), codec=codec, pixel_aspect=pixel_aspect
+    )
+    info = probe(path)
+    assert (info.height, info.width) == (48, width)
+
+
+@pytest.mark.parametrize(
+    ("across", "down"), [(1000, 1), (1, 1000), (11, 1), (1, 11)]
+)
+def test_pixels_of_a_shape_that_cannot_be_are_square(
+    tmp_path, encode, patch_box, across, down
+):
+    path = encode(tmp_path / "a.mp4", range(5), pixel_aspect=Fraction(4, 3))
+    aspect = across.to_bytes(4, "big") + down.to_bytes(4, "big")
+    patch_box(path, b"pasp", 0, aspect)
+    info = probe(path)
+    assert (info.height, info.width) == (48, 64)
+
+
 def test_a_file_longer_than_its_header_says(tmp_path, encode, patch_box):
     path = encode(tmp_path / "a.mp4", range(75))
     # The lengths in the headers of the movie and of its track: one tick.

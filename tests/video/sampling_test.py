@@ -1,3 +1,5 @@
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
@@ -67,6 +69,36 @@ def test_frames_at_a_whole_second_of_a_long_clip(tmp_path, encode, number_of):
     sampled = sample_frames(path, fps=1.0)
     numbers = [number_of(image) for image in sampled.frames]
     assert numbers == list(range(0, 1500, 25))
+
+
+@pytest.mark.parametrize(
+    ("name", "rate", "first"),
+    [
+        # Whole milliseconds: frame 1 of 24 a second begins at 42 of them.
+        ("a.mkv", Fraction(24), 0),
+        ("a.mkv", Fraction(30), 0),
+        ("a.webm", Fraction(24), 0),
+        # 3753.75 ticks a frame.
+        ("a.ts", Fraction(24000, 1001), 0),
+        # The first frame's time is rounded down, and others' up.
+        ("a.mkv", Fraction(24000, 1001), 2),
+        # Each tick is a frame.
+        ("a.avi", Fraction(24), 0),
+    ],
+)
+def test_at_a_videos_own_rate_every_frame_comes_once(
+    tmp_path, encode, number_of, name, rate, first
+):
+    codec = {".webm": "libvpx-vp9", ".avi": "mpeg4"}.get(name[1:], "libx264")
+    path = encode(
+        tmp_path / name,
+        range(first, first + 48),
+        codec=codec,
+        time_base=1 / rate,
+        options={"cpu-used": "8"} if name == "a.webm" else {},
+    )
+    sampled = sample_frames(path, fps=float(rate))
+    assert [number_of(image) for image in sampled.frames] == list(range(48))
 
 
 @pytest.mark.parametrize(

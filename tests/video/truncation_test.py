@@ -7,6 +7,10 @@ pytestmark = pytest.mark.backend_free
 _FTYP = b"\0\0\0\x10ftypisom\0\0\0\0"
 _EBML = b"\x1a\x45\xdf\xa3\x82??"
 _SEGMENT = b"\x18\x53\x80\x67"
+# A size of three takes a fourth byte, lest the next chunk begin at an odd one.
+_AVI = b"RIFF\0\0\0\0AVI " + b"JUNK\x03\0\0\x00123\0"
+_AVIX = b"RIFF\0\0\0\0AVIX"
+_MOVI = b"LIST\x08\0\0\0movi1234"
 
 
 @pytest.mark.parametrize(
@@ -28,6 +32,17 @@ _SEGMENT = b"\x18\x53\x80\x67"
         # All ones: the size is unknown.
         (_EBML + _SEGMENT + b"\xff" + b"12", False),
         (_EBML + _SEGMENT + b"\x01" + 7 * b"\xff" + b"12", False),
+        (_AVI + _MOVI, False),
+        (_AVI + _MOVI[:-1], True),
+        # The index behind the frames may be missing.
+        (_AVI + _MOVI + b"idx1\x08\0\0\x001234", False),
+        # What is past a gigabyte comes in parts of their own.
+        (_AVI + _MOVI + b"idx1\x04\0\0\x001234" + _AVIX + _MOVI, False),
+        (_AVI + _MOVI + b"idx1\x04\0\0\x001234" + _AVIX + _MOVI[:-1], True),
+        # A recording that was not closed, and a stream.
+        (_AVI + b"LIST\0\0\0\0movi12", False),
+        (_AVI + b"LIST\xff\xff\xff\xffmovi12", False),
+        (b"RIFF\xff\0\0\0WAVELIST\x08\0\0\0movi", False),
         (_EBML, False),
         (b"\x1a\x45\xdf\xa3", False),
         (b"some text", False),

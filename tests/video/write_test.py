@@ -33,7 +33,8 @@ def test_what_is_written_can_be_read(tmp_path, frames, number_of, name, codec):
     assert probe(path).duration == pytest.approx(1.2)
 
 
-@pytest.mark.parametrize("fps", [1, 12.5, 30000 / 1001])
+# The last is one frame an hour.
+@pytest.mark.parametrize("fps", [1, 12.5, 30000 / 1001, 1 / 40.5, 1 / 3600])
 def test_keeps_the_rate(tmp_path, frames, fps):
     write_video(tmp_path / "a.mp4", frames, fps=fps)
     assert probe(tmp_path / "a.mp4").fps == pytest.approx(fps)
@@ -104,6 +105,8 @@ def test_replaces_a_file(tmp_path, frames):
         ),
         ({"fps": 0}, ValueError, "`fps`.*0"),
         ({"fps": "fast"}, ValueError, "`fps`.*fast"),
+        ({"fps": 1e-300}, ValueError, "Cannot write.*`fps` 1e-300"),
+        ({"fps": 1e300}, ValueError, r"Cannot write.*`fps` 1e\+300"),
         ({"fps": float("nan")}, ValueError, "`fps`.*nan"),
         ({"keyframe_interval": 0}, ValueError, "`keyframe_interval`.*0"),
         ({"path": "a.nonsense"}, ValueError, "`path`.*a.nonsense"),
