@@ -26,13 +26,15 @@ and videos that a manifest names as `gs://...`, lie wherever Beam can read and
 write (Google's cloud: `pip install "apache-beam[gcp]"`).
 
 A run that was interrupted goes on where it was, if it is started again with
-the same flags: a file that is there is whole, and is not written again.
-`report.json` beside the files tells how many videos each holds, and which
-videos failed and why. To try those again, delete the files that it names for
-them and start again. The folder `work` is what is needed to go on, without
-which all files are written again, and holds what killed runs left unfinished;
-it may be deleted when all is done. Where the output is no folder of this
-machine, files are made in a temporary folder (`TMPDIR`) first.
+the same flags: a file that is there and whole is not written again. Storage
+that fails, a full disk and too little memory are no fault of a video: the
+runner tries again, or the run ends and can go on. `report.json` beside the
+files tells how many videos each holds, and which videos failed and why. To try
+those again, delete the files that it names for them and start again. The
+folder `work` is what is needed to go on, without which all files are written
+again, and holds what killed runs left unfinished; it may be deleted when all
+is done. Where the output is no folder of this machine, files are made in a
+temporary folder (`TMPDIR`) first.
 
 With videos that come in groups, such as a video and its hard negative, pass
 `--group_size` here, too. The exit status is 1 if no video could be read.

@@ -18,6 +18,17 @@ def check_int(name, value, least=1):
     return int(value)
 
 
+def check_group_size(group_size, count, counted):
+    """Returns the size of groups that make up `count` things, or raises."""
+    group_size = check_int("group_size", group_size)
+    if count % group_size:
+        raise ValueError(
+            f"`group_size` must divide {counted}, which is {count}. "
+            f"Received: group_size={group_size}"
+        )
+    return group_size
+
+
 def check_positive(name, value):
     """Returns an argument that is a positive, finite number, or raises."""
     kinds = int | float | np.integer | np.floating

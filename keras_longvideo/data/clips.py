@@ -10,13 +10,13 @@ from tqdm import tqdm
 from keras_longvideo.data.checks import check_clip
 from keras_longvideo.data.checks import check_positive
 from keras_longvideo.video import VideoError
-from keras_longvideo.video import frames_at
-from keras_longvideo.video import probe
 from keras_longvideo.video import sample_frames
+from keras_longvideo.video.frames import read_frames
+from keras_longvideo.video.packets import read_packets
 from keras_longvideo.video.sampling import sample_times
 
-# Windows of one file that are decoded in a row: enough to make the reading of
-# the file's table of contents pay, few enough for a lively progress bar.
+# Windows of one file that are decoded in a row: enough to share frames, few
+# enough for all cores and a lively progress bar.
 _WINDOWS_AT_ONCE = 8
 
 
@@ -55,7 +55,7 @@ def decode_videos(
 
     Raises:
         VideoError: If a video cannot be read and `skipped` is `None`.
-        ValueError: If an argument is out of range.
+        ValueError: If an argument is out of range, or `paths` is one path.
 
     Example:
 
@@ -80,6 +80,12 @@ def decode_videos(
     assert kept == ["a.mp4"]
     ```
     """
+    # Which else were read letter by letter.
+    if isinstance(paths, str | os.PathLike):
+        raise ValueError(
+            "`paths` must be a list of paths of videos. "
+            f"Received: paths={paths!r}"
+        )
     num_frames, fps, image_size = check_clip(num_frames, fps, image_size)
     pixel_values = np.empty((len(paths), num_frames, *image_size, 3), np.uint8)
     frame_mask = np.empty((len(paths), num_frames), bool)
@@ -162,7 +168,9 @@ def decode_windows(
     ```
     """
     num_frames, fps, image_size = check_clip(num_frames, fps, image_size)
-    duration = probe(path).duration
+    # Once: a long file is large.
+    table = read_packets(path)
+    duration = table.duration
     for start, end in windows:
         if not 0 <= start < min(end, duration):
             raise ValueError(
@@ -178,16 +186,19 @@ def decode_windows(
     pixel_values = np.empty((*shape, *image_size, 3), np.uint8)
     frame_mask = np.empty(shape, bool)
 
+    # Each part of a file that cannot be seeked is decoded from its start.
+    at_once = _WINDOWS_AT_ONCE if table.can_seek else max(len(windows), 1)
+
     def decode(first):
-        rows = range(first, min(first + _WINDOWS_AT_ONCE, len(windows)))
-        frames = frames_at(
-            path, np.concatenate([times[row] for row in rows]), image_size
+        rows = range(first, min(first + at_once, len(windows)))
+        frames = read_frames(
+            table, np.concatenate([times[row] for row in rows]), image_size
         )
         for row in rows:
             clip, frames = np.split(frames, [len(times[row])])
             pixel_values[row], frame_mask[row] = pad_clip(clip, num_frames)
 
-    firsts = range(0, len(windows), _WINDOWS_AT_ONCE)
+    firsts = range(0, len(windows), at_once)
     run_threads(decode, firsts, progress, "part")
     return pixel_values, frame_mask
 

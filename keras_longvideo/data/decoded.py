@@ -13,6 +13,10 @@ import numpy as np
 from keras_longvideo.data.clips import run_threads
 from keras_longvideo.data.locks import locked
 
+# Counts the changes in which frames are chosen and how they are decoded: files
+# that were written before such a change hold other pixels.
+_VERSION = 2
+
 
 class DecodedClips:
     """All clips of a manifest, in arrays that are mapped into memory.
@@ -67,7 +71,7 @@ def _key(videos, clip_shape, fps):
     """A name that is another one where the clips would be others."""
     # A video that was written anew is another one.
     times = [os.stat(video).st_mtime_ns for video in videos]
-    text = json.dumps([videos, times, clip_shape, fps])
+    text = json.dumps([_VERSION, videos, times, clip_shape, fps])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -1,7 +1,5 @@
 """Writing text files whole or not at all."""
 
-import os
-
 from keras_longvideo.video.whole_file import whole_file
 
 
@@ -17,6 +15,3 @@ def write_atomically(path, text):
         open(unfinished, "w", encoding="utf-8") as file,
     ):
         file.write(text)
-        # Else a loss of power may leave an empty one.
-        file.flush()
-        os.fsync(file.fileno())

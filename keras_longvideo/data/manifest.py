@@ -20,7 +20,7 @@ def read_manifest(path, check_files=True):
     addresses, such as `gs://bucket/a.mp4`, stay as they are.
 
     An image file is a video of one frame. It may stand under `video`, or
-    under `image` where there is no `video`.
+    under `image` where there is no `video`, or an empty one.
 
     Args:
         path: Path of the manifest.
@@ -71,8 +71,7 @@ def read_manifest(path, check_files=True):
     try:
         for line, video, captions in readers[path.suffix](path):
             _check_row(f"{path}, line {line}", video, captions)
-            if not _is_address(video):
-                video = os.path.abspath(path.parent / video)
+            video = _absolute(video, path.parent)
             rows.setdefault(video, []).extend(captions)
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} must be UTF-8 text ({error}).") from error
@@ -125,9 +124,7 @@ def write_manifest(path, videos, captions, column="video"):
     folder = os.path.abspath(path.parent)
     rows = []
     for video, texts in zip(videos, captions, strict=True):
-        video = os.fspath(video)
-        if not _is_address(video):
-            video = os.path.abspath(video)
+        video = _absolute(video)
         if Path(video).is_relative_to(folder):
             video = os.path.relpath(video, folder)
         rows.append(json.dumps({column: video, "captions": texts}) + "\n")
@@ -175,12 +172,14 @@ def check_manifest(manifest):
         where = f"Entry {index}"
         is_path = isinstance(video, os.PathLike)
         _check_row(where, os.fspath(video) if is_path else video, texts)
-        if video in seen:
+        # However it is spelled.
+        path = _absolute(video)
+        if path in seen:
             raise ValueError(
                 f"{where}: each video must come once, with all its captions. "
                 f"Received twice: {video}"
             )
-        seen.add(video)
+        seen.add(path)
 
 
 # Some editors and spreadsheets put a byte order mark in front of the text,
@@ -238,7 +237,9 @@ def _rows_of_csv(path, rows):
 
 
 def _file_of(row):
-    return row.get("video", row.get("image"))
+    # A set of both leaves one of them empty in each row.
+    video = row.get("video")
+    return video or row.get("image", video)
 
 
 def _check_row(where, video, captions):
@@ -265,6 +266,14 @@ def _check_row(where, video, captions):
                 f"{where}: 'caption' must be text that UTF-8 can hold, with "
                 f"no half of a character in it. Received: {caption!r}"
             ) from error
+
+
+def _absolute(video, folder=""):
+    """A video's absolute path; an address stays as it is."""
+    video = os.fspath(video)
+    if _is_address(video):
+        return video
+    return os.path.abspath(os.path.join(folder, video))
 
 
 def _is_address(video):

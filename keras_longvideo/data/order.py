@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from keras_longvideo.data.checks import check_group_size
 from keras_longvideo.data.checks import check_int
 
 
@@ -37,16 +38,12 @@ class Order:
     ):
         self.num_videos = num_videos
         self.batch_size = check_int("batch_size", batch_size)
-        self.group_size = check_int("group_size", group_size)
+        check_group_size(group_size, batch_size, "`batch_size`")
+        self.group_size = check_group_size(
+            group_size, num_videos, "the number of videos"
+        )
         self.shuffle = shuffle
         self.seed = check_int("seed", seed, least=0)
-        for name, value in (("batch_size", batch_size), ("videos", num_videos)):
-            if value % group_size:
-                raise ValueError(
-                    "`group_size` must divide `batch_size` and the number of "
-                    f"videos. Received: group_size={group_size} and "
-                    f"{name}={value}"
-                )
         if drop_remainder and num_videos < batch_size:
             raise ValueError(
                 f"The set holds {num_videos} videos, too few for one batch: "

@@ -102,14 +102,15 @@ def video_text_dataset(
         is cut short by `skip_batches`.
 
     Raises:
-        FileNotFoundError: If the manifest is missing, or a video in it is and
-            `skipped` is `None`.
+        FileNotFoundError: If the manifest is missing. If `skipped` is `None`,
+            also if a video is, where `manifest` or `cache` is a path.
+        VideoError: If a video cannot be read and `cache` is a path.
         ValueError: If an argument or the manifest is not as described, or if
             there are fewer videos than `batch_size` with `drop_remainder`.
         OSError: If the disk has no room for the folder of `cache`.
-        tf.errors.OpError: While iterating, if a video cannot be read and
-            `skipped` is `None`, or if too few can be read to fill a batch.
-            The message tells the path and the reason.
+        tf.errors.OpError: While iterating, if a video cannot be read,
+            `skipped` is `None` and `cache` is no path, or if too few can be
+            read to fill a batch. The message tells the path and the reason.
 
     Example:
 

@@ -1,6 +1,7 @@
 """Feeds batches of clips and captions to training, out of TFRecord files."""
 
 import glob
+import math
 import os
 import re
 import warnings
@@ -11,6 +12,7 @@ import numpy as np
 
 from keras_longvideo.data.batches import batch_clips
 from keras_longvideo.data.checks import check_clip
+from keras_longvideo.data.checks import check_group_size
 from keras_longvideo.data.checks import check_int
 from keras_longvideo.data.clips import pad_clip
 from keras_longvideo.data.records import CAPTION
@@ -93,8 +95,9 @@ def record_dataset(
         repeat: Bool, whether to go on for ever. Defaults to `False`.
         skipped: List to which `(path, reason)` is appended, once, for each
             file that is damaged, whose records up to there are read, and for
-            each record that cannot be decoded, which is left out. The first
-            one also gives a warning. Defaults to `None`: it raises.
+            each record that cannot be decoded, which is left out. Damaged
+            files also give one warning together, and the first such record
+            one of its own. Defaults to `None`: each raises.
         num_parallel_calls: Int, how many records to decode side by side.
             Defaults to `None`, one for each CPU core.
         progress: Bool, whether to show a progress bar while each record is
@@ -235,6 +238,7 @@ class _RecordClips:
         self.paths = paths
         self.clip_arguments = clip_arguments
         self.spans = []
+        damaged = []
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             found = list(pool.map(find_records, paths))
         for path, (spans, reason) in zip(paths, found, strict=True):
@@ -243,19 +247,20 @@ class _RecordClips:
                 if skipped is None:
                     raise error
                 skipped.append((path, reason))
+                damaged.append(error)
                 # Of the last group some may be lost.
                 spans = spans[: len(spans) - len(spans) % group_size]
-                warnings.warn(
-                    f"Read {len(spans)} records of a damaged file. {error}",
-                    stacklevel=3,
-                )
-            if len(spans) % group_size:
-                raise ValueError(
-                    "`group_size` must divide the number of records of each "
-                    f"file. Received: group_size={group_size} and "
-                    f"{len(spans)} records in {path}"
-                )
+            check_group_size(
+                group_size, len(spans), f"the number of records of {path}"
+            )
             self.spans.append(spans)
+        if damaged:
+            warnings.warn(
+                f"{len(damaged)} of {len(paths)} files are damaged, and read "
+                "up to the damage; `skipped` lists them all, with reasons. "
+                f"{damaged[0]}",
+                stacklevel=3,
+            )
         # The first record of each file, counted over all.
         counts = [len(spans) for spans in self.spans]
         self.firsts = np.cumsum([0, *counts])
@@ -305,7 +310,7 @@ def _decode(data, num_frames, fps, image_size):
             raise _Undecodable(f"nothing under {key!r}")
     rates = example.context.feature[FRAME_RATE].float_list.value
     rate = rates[0] if rates else 1.0
-    if not rate > 0:
+    if not 0 < rate < math.inf:
         raise _Undecodable(f"{FRAME_RATE!r} is {rate:g}")
     # With less than the true rate, the time of a frame would fall before it.
     rate *= 1 + _ROUNDING

@@ -14,7 +14,7 @@ import shutil
 import tempfile
 import uuid
 
-from keras_longvideo.data.checks import check_int
+from keras_longvideo.data.checks import check_group_size
 from keras_longvideo.data.records import check_record_arguments
 from keras_longvideo.data.records import encode_video
 from keras_longvideo.data.records import write_encoded
@@ -40,9 +40,11 @@ def build_records(manifest, output, settings, num_shards=None, beam_flags=()):
     Raises:
         ValueError: If an argument is not as described, or the folder holds
             what was written with others.
+        Exception: What the runner makes of storage that fails, a full disk or
+            too little memory. Shards that are written stay, and another call
+            goes on.
     """
     import apache_beam as beam
-    from apache_beam.io.filesystems import FileSystems
     from apache_beam.options.pipeline_options import PipelineOptions
 
     check_record_arguments(
@@ -64,9 +66,7 @@ def build_records(manifest, output, settings, num_shards=None, beam_flags=()):
     missing = [
         shard
         for shard, name in enumerate(shards)
-        if not FileSystems.exists(_join(output, name))
-        # What it left out is told there.
-        or not FileSystems.exists(_report_path(output, shard))
+        if not _is_written(_join(output, name), _report_path(output, shard))
     ]
     for shard in missing:
         rows = {
@@ -105,12 +105,7 @@ def shard_name(shard, num_shards):
 
 def split_videos(num_videos, num_shards, group_size):
     """Which videos each shard holds: ranges of about the same length."""
-    check_int("group_size", group_size)
-    if num_videos % group_size:
-        raise ValueError(
-            "`group_size` must divide the number of videos. Received: "
-            f"group_size={group_size} and {num_videos} videos"
-        )
+    check_group_size(group_size, num_videos, "the number of videos")
     num_groups = num_videos // group_size
     if num_shards is None:
         num_shards = math.isqrt(num_groups)
@@ -168,8 +163,8 @@ def write_shard(shard, output, settings):
 
 
 def _encode(video, captions, settings):
-    try:
-        with _local_copy(video) as path:
+    with _local_copy(video) as path:
+        try:
             return encode_video(
                 path,
                 captions,
@@ -178,13 +173,16 @@ def _encode(video, captions, settings):
                 settings["quality"],
                 name=video,
             )
-    except VideoError as error:
-        # It may have met the local copy.
-        raise VideoError(video, error.reason) from error
-    except Exception as error:
-        # One video that nobody thought of must not end a run of days.
-        reason = f"{type(error).__name__}: {error}"
-        raise VideoError(video, reason) from error
+        except VideoError as error:
+            # It may have met the local copy.
+            raise VideoError(video, error.reason) from error
+        except (OSError, MemoryError):
+            # The machine's fault, not the video's: it may do later.
+            raise
+        except Exception as error:
+            # One video that nobody thought of must not end a run of days.
+            reason = f"{type(error).__name__}: {error}"
+            raise VideoError(video, reason) from error
 
 
 def _check_settings(output, settings):
@@ -210,6 +208,20 @@ def _check_settings(output, settings):
         )
 
 
+def _is_written(path, report_path):
+    """Whether a shard is there, as long as its report says."""
+    from apache_beam.io.filesystems import FileSystems
+
+    if not (FileSystems.exists(path) and FileSystems.exists(report_path)):
+        return False
+    try:
+        num_bytes = _read_json(report_path)["num_bytes"]
+    except ValueError:
+        # A loss of power may leave an empty one.
+        return False
+    return FileSystems.get_filesystem(path).size(path) == num_bytes
+
+
 @contextlib.contextmanager
 def _local_copy(video):
     """The path of a video on this machine's disk."""
@@ -219,6 +231,9 @@ def _local_copy(video):
     from apache_beam.io.filesystem import CompressionTypes
     from apache_beam.io.filesystems import FileSystems
 
+    # Asked for, as each kind of storage raises errors of its own.
+    if not FileSystems.exists(video):
+        raise VideoError(video, "the file does not exist")
     suffix = os.path.splitext(video)[1]
     with tempfile.NamedTemporaryFile(suffix=suffix) as copy:
         with FileSystems.open(

@@ -9,6 +9,7 @@ import os
 import numpy as np
 from tqdm import tqdm
 
+from keras_longvideo.data.checks import check_group_size
 from keras_longvideo.data.checks import check_int
 from keras_longvideo.data.checks import check_positive
 from keras_longvideo.data.manifest import check_manifest
@@ -31,6 +32,8 @@ FILENAME = "video/filename"
 
 # Frames of a video that are held in memory at once, as pixels.
 _FRAMES_AT_ONCE = 128
+# Bytes that they may take where each part is decoded from the start.
+_BYTES_AT_ONCE = 2**31
 _MICROSECONDS = 1_000_000
 
 
@@ -127,8 +130,9 @@ def write_records(
         Int, how many videos were written.
 
     Raises:
-        FileNotFoundError: If the manifest or the folder of `path` is missing,
-            or a video is and `skipped` is `None`.
+        FileNotFoundError: If the manifest or the folder of `path` is missing.
+            If `skipped` is `None`, also if a video is that the file of a
+            manifest names.
         VideoError: If a video cannot be read and `skipped` is `None`.
         ValueError: If an argument is not as described.
 
@@ -170,12 +174,7 @@ def write_encoded(path, manifest, encode, skipped, group_size, progress):
     import tensorflow as tf
 
     videos, captions = manifest["videos"], manifest["captions"]
-    check_int("group_size", group_size)
-    if len(videos) % group_size:
-        raise ValueError(
-            "`group_size` must divide the number of videos. Received: "
-            f"group_size={group_size} and {len(videos)} videos"
-        )
+    check_group_size(group_size, len(videos), "the number of videos")
     num_written = 0
     with (
         # Hidden from patterns such as "*.tfrecord*".
@@ -230,10 +229,14 @@ def encode_video(path, captions, fps, image_size, quality, name=None):
     if isinstance(image_size, int | np.integer):
         scale = min(image_size / min(height, width), 1.0)
         image_size = (round(height * scale), round(width * scale))
+    at_once = _FRAMES_AT_ONCE
+    if not table.can_seek:
+        height, width = image_size or table.display_size
+        at_once = max(at_once, _BYTES_AT_ONCE // (height * width * 3))
     times = sample_times(fps, None, 0.0, table.duration)
     jpegs = []
-    for start in range(0, len(times), _FRAMES_AT_ONCE):
-        part = times[start : start + _FRAMES_AT_ONCE]
+    for start in range(0, len(times), at_once):
+        part = times[start : start + at_once]
         jpegs += _encode_jpegs(read_frames(table, part, image_size), quality)
     return _serialize(jpegs, captions, fps, name or str(path))
 
@@ -277,7 +280,7 @@ def _serialize(jpegs, captions, fps, name):
         round(len(jpegs) / fps * _MICROSECONDS)
     )
     if name is not None:
-        context[FILENAME].bytes_list.value.append(name.encode())
+        context[FILENAME].bytes_list.value.append(os.fsencode(name))
     frames = example.feature_lists.feature_list[IMAGE].feature
     times = example.feature_lists.feature_list[TIMESTAMP].feature
     for index, jpeg in enumerate(jpegs):

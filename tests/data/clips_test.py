@@ -1,5 +1,6 @@
 """Decoding lists of videos, and windows of one, into arrays."""
 
+import pathlib
 import time
 
 import numpy as np
@@ -52,6 +53,12 @@ def test_no_videos_make_an_empty_array():
     pixel_values, frame_mask = decode_videos([], num_frames=3, **SMALL)
     assert pixel_values.shape == (0, 3, 16, 24, 3)
     assert frame_mask.shape == (0, 3)
+
+
+@pytest.mark.parametrize("path", ["a.mp4", pathlib.Path("a.mp4")])
+def test_one_path_is_no_list_of_them(path):
+    with pytest.raises(ValueError, match="`paths` must be a list.*a.mp4"):
+        decode_videos(path, skipped=[], **SMALL)
 
 
 def test_an_unreadable_video_raises(make_video, tmp_path):
@@ -172,6 +179,31 @@ def test_windows_are_decoded_as_if_one_by_one(long_video, fps):
             pixel_values[row][frame_mask[row]], wanted
         )
         assert not pixel_values[row][~frame_mask[row]].any()
+
+
+@pytest.mark.parametrize(
+    ("name", "passes"),
+    # H.264 in AVI cannot be seeked: each call decodes from the start.
+    [("a.mp4", 3), ("a.avi", 1)],
+)
+def test_windows_cost_few_passes_over_the_file(
+    make_video, opened, name, passes
+):
+    path = make_video(name)
+    windows = video_windows(2.0, window=0.4, stride=0.1)
+    assert len(windows) == 2 * clips._WINDOWS_AT_ONCE + 1
+    opened.clear()
+    pixel_values, _ = decode_windows(path, windows, num_frames=2, **SMALL)
+    # One more, to find the frames.
+    assert len(opened) == 1 + passes
+    np.testing.assert_allclose(pixel_values[:, 0], 128, atol=3)
+
+
+def test_no_windows_make_an_empty_array(make_video):
+    path = make_video("a.avi")
+    pixel_values, frame_mask = decode_windows(path, [], num_frames=2, **SMALL)
+    assert pixel_values.shape == (0, 2, 16, 24, 3)
+    assert frame_mask.shape == (0, 2)
 
 
 @pytest.mark.parametrize("window", [(3, 3), (-1, 2), (10, 12)])

@@ -1,5 +1,6 @@
 """Small video files for the tests of `keras_longvideo.data`."""
 
+import av
 import numpy as np
 import pytest
 
@@ -17,6 +18,20 @@ def make_video(tmp_path):
         return str(path)
 
     return make
+
+
+@pytest.fixture
+def opened(monkeypatch):
+    """A list that grows by a path each time that a file is opened."""
+    paths = []
+    open_file = av.open
+
+    def call(path, *args, **kwargs):
+        paths.append(path)
+        return open_file(path, *args, **kwargs)
+
+    monkeypatch.setattr(av, "open", call)
+    return paths
 
 
 @pytest.fixture

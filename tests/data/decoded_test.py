@@ -8,6 +8,7 @@ import types
 import numpy as np
 import pytest
 
+from keras_longvideo.data import decoded as decoded_clips
 from keras_longvideo.data import pipeline
 from keras_longvideo.data import video_text_dataset
 from keras_longvideo.video import VideoError
@@ -74,6 +75,17 @@ def test_a_later_run_decodes_nothing(make_set, tmp_path, decoded):
     # A video that was written anew is another one.
     os.utime(manifest["videos"][0], (0, 0))
     assert read()[1] == 4
+
+
+def test_clips_of_another_way_of_decoding_are_not_used(
+    make_set, tmp_path, decoded, monkeypatch
+):
+    manifest = make_set(4)
+    video_text_dataset(manifest, 2, cache=tmp_path / "clips", **SMALL)
+    decoded.clear()
+    monkeypatch.setattr(decoded_clips, "_VERSION", decoded_clips._VERSION + 1)
+    video_text_dataset(manifest, 2, cache=tmp_path / "clips", **SMALL)
+    assert len(decoded) == 4
 
 
 def test_an_interrupted_decoding_leaves_nothing(

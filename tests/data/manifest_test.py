@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 
@@ -58,6 +59,25 @@ def test_images_are_named_as_such(tmp_path, name, text):
         str(tmp_path / "cat.mp4"),
         str(tmp_path / "dog.mp4"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("s.csv", "video,image,caption\na.mp4,,x\n,b.jpg,y\n"),
+        (
+            "s.jsonl",
+            '{"video": "a.mp4", "image": null, "caption": "x"}\n'
+            '{"video": null, "image": "b.jpg", "caption": "y"}\n',
+        ),
+    ],
+)
+def test_a_set_of_both_videos_and_images(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    assert read_manifest(tmp_path / name, check_files=False) == {
+        "videos": [str(tmp_path / "a.mp4"), str(tmp_path / "b.jpg")],
+        "captions": [["x"], ["y"]],
+    }
 
 
 @BOTH
@@ -182,6 +202,10 @@ def test_what_is_written_is_read_back(tmp_path, monkeypatch):
         ("s.jsonl", ["a"], ["b", "c"], "1 videos and 2 captions"),
         ("s.jsonl", [], [], "0 videos"),
         ("s.jsonl", ["a", "a"], ["b", "c"], "Entry 1.*twice: a"),
+        ("s.jsonl", ["a", "./a"], ["b", "c"], "Entry 1.*twice: ./a"),
+        ("s.jsonl", ["a", Path("a")], ["b", "c"], "Entry 1.*twice: a"),
+        ("s.jsonl", ["b/../a", "a"], ["b", "c"], "Entry 1.*twice: a"),
+        ("s.jsonl", ["gs://a", "gs://a"], ["b", "c"], "Entry 1.*twice: gs"),
         ("s.jsonl", [None], ["c"], "Entry 0: 'video' must be .*None"),
         ("s.jsonl", ["a", "b"], ["c", ""], "Entry 1: 'caption' must .*''"),
         ("s.jsonl", ["a", "b"], ["c", []], r"Entry 1: 'captions' must .*\[\]"),
@@ -208,7 +232,9 @@ def test_images_stand_under_their_own_name(tmp_path):
 
 def test_addresses_stay_as_they_are(tmp_path):
     path = tmp_path / "set.jsonl"
-    videos = ["gs://bucket/a.mp4", str(tmp_path / "b.mp4")]
+    # Storage takes these two for different names.
+    addresses = ["gs://bucket/a.mp4", "gs://bucket/./a.mp4"]
+    videos = [*addresses, str(tmp_path / "b.mp4")]
     (tmp_path / "b.mp4").touch()
-    write_manifest(path, videos, ["a", "b"])
+    write_manifest(path, videos, ["a", "b", "c"])
     assert read_manifest(path)["videos"] == videos

@@ -1,6 +1,9 @@
 """Records: what is written, what is read of others' ones, and bad ones."""
 
+import math
+import os
 import pathlib
+import struct
 
 import numpy as np
 import pytest
@@ -243,15 +246,50 @@ def test_the_size_of_written_frames(tmp_path, image_size, expected):
     np.testing.assert_allclose(image.mean(), frames[5].mean(), atol=2)
 
 
-def test_a_long_video_is_written_in_parts(tmp_path, make_video, monkeypatch):
-    monkeypatch.setattr("keras_longvideo.data.records._FRAMES_AT_ONCE", 3)
-    video = make_video("a.mp4", num_frames=80)
+@pytest.mark.parametrize(
+    ("name", "bytes_at_once", "passes"),
+    [
+        ("a.mp4", 0, 3),
+        # H.264 in AVI cannot be seeked: each part is decoded from the start.
+        ("a.avi", 2**31, 1),
+        # What memory holds of it: 4 frames of 32 x 48 pixels.
+        ("a.avi", 4 * 32 * 48 * 3, 2),
+    ],
+)
+def test_a_long_video_is_written_in_parts(
+    tmp_path, make_video, opened, monkeypatch, name, bytes_at_once, passes
+):
+    module = "keras_longvideo.data.records"
+    monkeypatch.setattr(f"{module}._FRAMES_AT_ONCE", 3)
+    monkeypatch.setattr(f"{module}._BYTES_AT_ONCE", bytes_at_once)
+    video = make_video(name, num_frames=80)
     path = tmp_path / "a.tfrecord"
     manifest = {"videos": [video], "captions": [["a"]]}
+    opened.clear()
     write_records(path, manifest, progress=False)
+    # One more, to find the frames.
+    assert len(opened) == 1 + passes
     pixels, _ = only_clip(path)
     assert len(pixels) == 8
     np.testing.assert_allclose(pixels, 128, atol=3)
+
+
+def test_a_file_is_on_disk_before_it_has_its_name(
+    tmp_path, make_video, monkeypatch
+):
+    done = []
+    for name in ("fsync", "replace"):
+        function = getattr(os, name)
+
+        def call(*args, name=name, function=function):
+            done.append(name)
+            return function(*args)
+
+        monkeypatch.setattr(os, name, call)
+    manifest = {"videos": [make_video("a.mp4")], "captions": [["a"]]}
+    done.clear()
+    write_records(tmp_path / "a.tfrecord", manifest, progress=False)
+    assert done == ["fsync", "replace"]
 
 
 def test_files_are_found_by_pattern_folder_and_list(make_shards):
@@ -315,7 +353,7 @@ def test_groups_and_parts_and_going_on(make_shards):
     assert numbers(rest.take(5)) == whole[4:]
     part = record_dataset(folder, 4, rows=[1, 2], **options)
     assert numbers(part.take(9)) == [batch[1:3] for batch in whole]
-    with pytest.raises(ValueError, match="of each file.*=4 and 2 rec.*s-1-of"):
+    with pytest.raises(ValueError, match="records of .*s-1-of.* 2.*=4"):
         record_dataset(folder, 4, group_size=4)
 
 
@@ -327,21 +365,36 @@ def test_a_file_that_is_cut_off(make_shards):
     with pytest.raises(VideoError, match="s-0-of-2.*cut off in record 2"):
         record_dataset(folder, 1)
     skipped = []
-    with pytest.warns(UserWarning, match="Read 2 records of a damaged file"):
+    with pytest.warns(UserWarning, match="1 of 2 files are damaged.*s-0-of-2"):
         dataset = record_dataset(
             folder, 1, shuffle=False, skipped=skipped, **SMALL
         )
     assert numbers(dataset) == [[0], [1], [3], [4], [5]]
     assert skipped == [(str(path), "cut off in record 2")]
-    with pytest.warns(UserWarning, match="Read 2 records"):
+    with pytest.warns(UserWarning, match="1 of 1 files"):
         dataset = record_dataset(path, 2, group_size=2, skipped=[], **SMALL)
     assert numbers(dataset) == [[0, 1]]
     path.write_bytes(data[: find_records(path)[0][1][0] + 4])
     with (
-        pytest.warns(UserWarning, match="Read 0 records"),
+        pytest.warns(UserWarning, match="1 of 1 files"),
         pytest.raises(ValueError, match="files with records"),
     ):
         record_dataset(path, 2, group_size=2, skipped=[], **SMALL)
+
+
+def test_damaged_files_give_one_warning(make_shards):
+    folder = make_shards(2, 2, 2)
+    for number in (0, 2):
+        path = folder / f"s-{number}-of-3.tfrecord"
+        path.write_bytes(path.read_bytes()[:-5])
+    skipped = []
+    with pytest.warns(UserWarning) as warned:
+        record_dataset(folder, 1, skipped=skipped, **SMALL)
+    (warning,) = warned
+    message = str(warning.message)
+    assert "2 of 3 files are damaged" in message and "s-0-of-3" in message
+    assert warning.filename == __file__
+    assert len(skipped) == 2
 
 
 def test_a_file_of_something_else(tmp_path):
@@ -379,6 +432,12 @@ def test_damage_between_records_is_found_by_its_checksum(make_shards):
                 b"caption/string", b"caption/strings"[1:]
             ),
             "nothing under 'caption/string'",
+        ),
+        (
+            lambda record: record.replace(
+                struct.pack("<f", 1.0), struct.pack("<f", math.inf)
+            ),
+            "'image/frame_rate' is inf",
         ),
         (
             lambda record: record.replace(b"\xff\xd8\xff", b"\x00\x00\x00"),
@@ -446,6 +505,20 @@ def test_unreadable_videos_are_not_written(make_set, tmp_path):
     assert numbers(dataset) == [[0, 1], [4, 5]]
 
 
+def test_a_name_that_is_no_utf8(make_video, tmp_path):
+    video = os.fsdecode(os.fsencode(tmp_path) + b"/\xff.mp4")
+    os.rename(make_video("a.mp4"), video)
+    path = str(tmp_path / "a.tfrecord")
+    skipped = []
+    manifest = {"videos": [video], "captions": [["a"]]}
+    write_records(path, manifest, skipped=skipped, progress=False)
+    assert not skipped
+    (record,) = tf.data.TFRecordDataset(path)
+    example = tf.train.SequenceExample.FromString(record.numpy())
+    (name,) = example.context.feature["video/filename"].bytes_list.value
+    assert name == os.fsencode(video)
+
+
 @pytest.mark.parametrize(
     "change, message",
     [
@@ -453,7 +526,7 @@ def test_unreadable_videos_are_not_written(make_set, tmp_path):
         ({"image_size": 0}, "`image_size` must be an int of at least 1.*=0"),
         ({"image_size": (1, 2, 3)}, "`image_size` must be a pair"),
         ({"quality": 101}, "`quality` must be at most 100.*=101"),
-        ({"group_size": 2}, "`group_size` must divide.*=2 and 3 videos"),
+        ({"group_size": 2}, "`group_size` must divide.* videos.* 3.*=2"),
         ({"manifest": {"videos": []}}, "columns 'videos' and 'captions'"),
     ],
 )

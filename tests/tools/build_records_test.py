@@ -1,5 +1,6 @@
 """The pipeline that writes records: what it writes, and going on with it."""
 
+import errno
 import json
 import os
 import pathlib
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 from keras_longvideo.data import record_dataset
+from keras_longvideo.data import record_shards
 from keras_longvideo.data import write_manifest
 from keras_longvideo.data.record_shards import build_records
 from keras_longvideo.data.record_shards import split_videos
@@ -107,6 +109,22 @@ def test_shards_without_a_report_are_written_again(manifest, tmp_path):
     assert read(output) == [0, 1, 3, 4, 6, 7]
 
 
+def test_shards_that_came_out_short_are_written_again(manifest, tmp_path):
+    output = tmp_path / "out"
+    report = build_records(manifest, str(output), SETTINGS, num_shards=4)
+    before = stamps(output)
+    empty, short, unknown, kept = sorted(before)
+    (output / empty).write_bytes(b"")
+    (output / short).write_bytes((output / short).read_bytes()[:-5])
+    # A loss of power may leave that of any file.
+    (output / "work" / "00002.report.json").write_bytes(b"")
+    again = build_records(manifest, str(output), SETTINGS, num_shards=4)
+    assert again == report
+    assert read(output) == [0, 1, 3, 4, 6, 7]
+    after = stamps(output)
+    assert after[unknown] > before[unknown] and after[kept] == before[kept]
+
+
 def test_other_flags_are_refused(manifest, tmp_path):
     output = str(tmp_path / "out")
     build_records(manifest, output, SETTINGS, num_shards=2)
@@ -149,7 +167,7 @@ def test_how_videos_are_split(num_videos, num_shards, group_size, expected):
 @pytest.mark.parametrize(
     "num_shards, group_size, message",
     [
-        (None, 3, "`group_size` must divide.*=3 and 8 videos"),
+        (None, 3, "`group_size` must divide.* videos.* 8.*=3"),
         (9, 1, "`num_shards` must be from 1.*=9 and 8"),
         (5, 2, "`num_shards` must be from 1.*=5 and 4"),
         (0, 1, "`num_shards` must be from 1.*=0"),
@@ -186,6 +204,9 @@ class Elsewhere(filesystem.LocalFileSystem):
     def exists(self, path):
         return super().exists(self._strip(path))
 
+    def size(self, path):
+        return super().size(self._strip(path))
+
     def rename(self, sources, targets):
         strip = self._strip
         super().rename([*map(strip, sources)], [*map(strip, targets)])
@@ -198,9 +219,67 @@ def test_videos_and_output_that_are_not_on_this_disk(manifest, tmp_path):
     assert read(tmp_path / "out") == [0, 1, 3, 4, 6, 7]
     failed = [row["video"] for row in report["failed"]]
     assert failed == [manifest["videos"][2], manifest["videos"][5]]
-    assert "no such file" in report["failed"][0]["reason"].lower()
+    assert report["failed"][0]["reason"] == "the file does not exist"
     again = build_records(manifest, output, SETTINGS, num_shards=2)
     assert again == report
+
+
+@pytest.mark.parametrize(
+    "fault", [OSError(errno.ENOSPC, "disk full"), MemoryError("all used up")]
+)
+def test_a_machine_at_fault_ends_a_run_that_goes_on_later(
+    manifest, tmp_path, monkeypatch, fault
+):
+    def fail(*args, **kwargs):
+        raise fault
+
+    output = tmp_path / "out"
+    with monkeypatch.context() as patch:
+        patch.setattr(record_shards, "encode_video", fail)
+        with pytest.raises(Exception, match="disk full|all used up"):
+            build_records(manifest, str(output), SETTINGS, num_shards=2)
+    report = build_records(manifest, str(output), SETTINGS, num_shards=2)
+    assert read(output) == [0, 1, 3, 4, 6, 7]
+    assert len(report["failed"]) == 2
+
+
+def test_storage_that_is_out_ends_a_run_that_goes_on_later(
+    manifest, tmp_path, monkeypatch
+):
+    def fail(self, path, *args, **kwargs):
+        if path.endswith("6.mp4"):
+            raise OSError(errno.EIO, "out of service")
+        return open_file(self, path, *args, **kwargs)
+
+    open_file = Elsewhere.open
+    manifest["videos"] = [f"elsewhere:/{path}" for path in manifest["videos"]]
+    output = tmp_path / "out"
+    with monkeypatch.context() as patch:
+        patch.setattr(Elsewhere, "open", fail)
+        with pytest.raises(Exception, match="out of service"):
+            build_records(manifest, str(output), SETTINGS, num_shards=2)
+    before = stamps(output)
+    report = build_records(manifest, str(output), SETTINGS, num_shards=2)
+    assert read(output) == [0, 1, 3, 4, 6, 7]
+    assert len(report["failed"]) == 2
+    assert before.items() <= stamps(output).items()
+
+
+def test_what_nobody_thought_of_is_a_fault_of_its_video(
+    manifest, tmp_path, monkeypatch
+):
+    def fail(path, *args, **kwargs):
+        if path.endswith("6.mp4"):
+            raise ZeroDivisionError("a strange video")
+        return encode_video(path, *args, **kwargs)
+
+    encode_video = record_shards.encode_video
+    monkeypatch.setattr(record_shards, "encode_video", fail)
+    output = tmp_path / "out"
+    report = build_records(manifest, str(output), SETTINGS, num_shards=2)
+    assert read(output) == [0, 1, 3, 4, 7]
+    reason = report["failed"][-1]["reason"]
+    assert reason == "ZeroDivisionError: a strange video"
 
 
 @pytest.mark.slow
