@@ -178,14 +178,14 @@ def test_the_report_tells_of_partial_results(tmp_path):
     assert rows[1].endswith("| -3.0 ± 2.5 | 3 | **rather yes** |")
     assert rows[2].endswith("| - | 0 | **open** |")
     assert (
-        "| `short_joint` | a, d, b, g, e, f | `image` | 128 |  | 60.0 ± 0.0 "
+        "| `short_joint` | a, b, d, e, f, g | `image` | 128 |  | 60.0 ± 0.0 "
         "| 52.0 ± 2.0 |  | 3 | 10 | 3 |" in lines
     )
     assert (
         "| `short_factorized` | b, e | `image` | 128 |  | 61.0 | 40.0 |  | 1 "
         "| 10 | 3 |" in lines
     )
-    assert "| `image` | a, d, b, g, e, f | random weights | 16 | 30.0 |" in text
+    assert "| `image` | a, b, d, e, f, g | random weights | 16 | 30.0 |" in text
     assert "| *image* | 100.0 | - | - |" in lines
     assert "| *temporal* | 50.0 | 60.0 | 70.0 |" in lines
     assert "For reasons." in lines and "99" not in text

@@ -167,7 +167,9 @@ def _all_runs(results):
         found = results.get(run.name, [])
         cells = [
             f"`{run.name}`",
-            ", ".join(f for f in runs.FINDINGS if run in runs.RUNS_OF[f]),
+            ", ".join(
+                sorted(f for f in runs.FINDINGS if run in runs.RUNS_OF[f])
+            ),
             f"`{run.start}`" if run.start else "random weights",
             str(runs.tokens(run)),
         ]
