@@ -48,9 +48,10 @@ class FactorizedBlock(FrameBlock):
         for over_time, over_space in zip(
             self.time_attention.weights, self.attention.weights, strict=True
         ):
-            # By way of numpy: on JAX two weights of one array are both gone
-            # once training gives it away.
-            over_time.assign(ops.convert_to_numpy(over_space))
+            # A copy: on JAX two weights of one array are both gone once
+            # training gives it away. On the devices: of several processes,
+            # each holds a part.
+            over_time.assign(ops.copy(over_space))
         self.time_gate = self.add_weight(
             name="time_gate", shape=(), initializer="zeros"
         )

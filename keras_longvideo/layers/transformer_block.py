@@ -30,6 +30,8 @@ class TransformerBlock(keras.layers.Layer):
         remat: bool. Whether training keeps nothing of the block but its input,
             and computes the rest again in the backward pass: less memory, the
             same numbers, one more forward pass. Defaults to `False`.
+        adapter_dim: int or None. Width of an adapter, as `add_adapter` adds
+            it. Defaults to `None`: none.
         **kwargs: other arguments of `keras.layers.Layer`.
 
     Call arguments:
@@ -61,6 +63,7 @@ class TransformerBlock(keras.layers.Layer):
         dropout_rate=0.0,
         layer_norm_epsilon=1e-6,
         remat=False,
+        adapter_dim=None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -71,7 +74,7 @@ class TransformerBlock(keras.layers.Layer):
         self.dropout_rate = dropout_rate
         self.layer_norm_epsilon = layer_norm_epsilon
         self.remat = remat
-        self.adapter_dim = None
+        self.adapter_dim = adapter_dim
 
         def norm(name):
             return LayerNormalization(
@@ -96,6 +99,8 @@ class TransformerBlock(keras.layers.Layer):
             dim, self.intermediate_dim, "mlp_intermediate"
         )
         self.mlp_output = self._dense(self.intermediate_dim, dim, "mlp_output")
+        if self.adapter_dim is not None:
+            self._build_adapter(dim)
 
     def add_adapter(self, adapter_dim):
         """Adds an MLP after the feed-forward, which at first changes nothing.
@@ -116,13 +121,15 @@ class TransformerBlock(keras.layers.Layer):
                 f"Received: a block with built={self.built}, "
                 f"adapter_dim={self.adapter_dim}"
             )
-        dim = self.mlp_output.bias.shape[0]
-        with changing_weights(self):
-            self.adapter_down = self._dense(dim, adapter_dim, "adapter_down")
-            self.adapter_up = self._dense(
-                adapter_dim, dim, "adapter_up", kernel_initializer="zeros"
-            )
         self.adapter_dim = adapter_dim
+        with changing_weights(self):
+            self._build_adapter(self.mlp_output.bias.shape[0])
+
+    def _build_adapter(self, dim):
+        self.adapter_down = self._dense(dim, self.adapter_dim, "adapter_down")
+        self.adapter_up = self._dense(
+            self.adapter_dim, dim, "adapter_up", kernel_initializer="zeros"
+        )
 
     def _dense(self, input_dim, output_dim, name, **kwargs):
         dense = Dense(
@@ -175,6 +182,7 @@ class TransformerBlock(keras.layers.Layer):
                 "dropout_rate": self.dropout_rate,
                 "layer_norm_epsilon": self.layer_norm_epsilon,
                 "remat": self.remat,
+                "adapter_dim": self.adapter_dim,
             }
         )
         return config

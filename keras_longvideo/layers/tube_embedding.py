@@ -73,7 +73,11 @@ class TubeEmbedding(VideoEmbedding):
             embedded as `pixel * scale + offset`. Defaults to `1 / 127.5`.
         offset: float, or a tuple of one for each channel. Defaults to `-1.0`.
         masking: `keras_longvideo.layers.TokenMasking` of mode `"random"`, or
-            None. It drops the same share of the tubes of each shape.
+            None. It drops the same share of the tubes of each shape. A single
+            frame is left whole, unless `num_frames` is 1, as by
+            `TubeletEmbedding`.
+        num_frames: int. Frames of the clips that it is made for. Defaults to
+            `None`: several.
         **kwargs: other arguments of `keras.layers.Layer`.
 
     Call arguments:
@@ -114,6 +118,7 @@ class TubeEmbedding(VideoEmbedding):
         scale=1 / 127.5,
         offset=-1.0,
         masking=None,
+        num_frames=None,
         **kwargs,
     ):
         super().__init__(
@@ -130,6 +135,7 @@ class TubeEmbedding(VideoEmbedding):
             else tube
             for tube in tubes
         )
+        self.num_frames = num_frames
 
     def build(self, pixel_values_shape, frame_mask_shape=None):
         self.kernels, self.biases = [], []
@@ -158,7 +164,9 @@ class TubeEmbedding(VideoEmbedding):
             if frame_mask is not None:
                 token_mask = self._mask(frame_mask, i, starts)
             indices = None
-            if self.masking is not None:
+            if self.masking is not None and (
+                clip[0] > 1 or self.num_frames == 1
+            ):
                 tubes, indices = self.masking(
                     tubes, grid=grid, token_mask=token_mask, training=training
                 )
@@ -235,7 +243,12 @@ class TubeEmbedding(VideoEmbedding):
 
     def get_config(self):
         config = super().get_config()
-        config["tubes"] = [dataclasses.asdict(tube) for tube in self.tubes]
+        config.update(
+            {
+                "tubes": [dataclasses.asdict(tube) for tube in self.tubes],
+                "num_frames": self.num_frames,
+            }
+        )
         return config
 
 

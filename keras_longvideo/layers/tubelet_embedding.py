@@ -21,8 +21,9 @@ class TubeletEmbedding(VideoEmbedding):
 
     A token is `kernel . tubelet + bias + position`: a 3-D convolution whose
     stride is its kernel, plus learned positions that are interpolated to other
-    frame counts and picture sizes. A single frame is an image: it has a 2-D
-    kernel and bias of its own, and no time position.
+    frame counts and picture sizes. A single frame is an image: where tubelets
+    have several frames, it has a 2-D kernel and bias of its own, and no time
+    position; where they have one, it is embedded as any frame of a video.
 
     With `masking`, tubelets are chosen **before** they are converted to float
     and projected, so that compute and memory follow the kept ones.

@@ -67,6 +67,33 @@ def check_batch_size(batch_size):
         )
 
 
+def check_full_batches(batch_size, num_examples):
+    """Refuses batches of which the last one would not be full.
+
+    Args:
+        batch_size: int. More than there are examples make one batch of all.
+        num_examples: int.
+
+    Raises:
+        ValueError: if the examples make no full batches that can be split
+            evenly; the message says what would.
+    """
+    parts = num_parts()
+    sizes = range(parts, num_examples + 1, parts)
+    fitting = [size for size in sizes if num_examples % size == 0]
+    if min(batch_size, num_examples) not in fitting:
+        below = [size for size in fitting if size <= batch_size]
+        advice = f"leave out {num_examples % parts}"
+        if fitting:
+            advice = f"{(below or fitting[:1])[-1]} would fit"
+        raise ValueError(
+            "Under a `keras.distribution`, `batch_size` must be a multiple of "
+            f"{parts}, the number of parts that a batch is split into, and "
+            f"divide the number of examples, {num_examples}. "
+            f"Received: batch_size={batch_size}; {advice}"
+        )
+
+
 def own_rows(batch_size):
     """Which examples of a batch this process feeds its devices.
 

@@ -70,3 +70,41 @@ def pooled_text(text_backbone, inputs, pooling):
         dtype=text_backbone.dtype_policy, name="text_pooler"
     )
     return pooler(outputs, token_mask=inputs["padding_mask"])
+
+
+def check_tokens_fit(text_backbone, preprocessor):
+    """Refuses captions that a text encoder has no embeddings for.
+
+    Args:
+        text_backbone: a KerasHub encoder of texts.
+        preprocessor: `VideoTextPreprocessor`. Its words are looked at once it
+            has them: the tokenizer of a preset gets them late.
+
+    Raises:
+        ValueError: if there are more words, or tokens a caption, than
+            `text_backbone` was made for.
+    """
+    size = vocabulary_size(preprocessor.tokenizer)
+    most = getattr(text_backbone, "vocabulary_size", None)
+    if None not in (size, most) and size > most:
+        raise ValueError(
+            "`preprocessor` must have a tokenizer of at most "
+            f"{most} words, the `vocabulary_size` of `text_backbone`. "
+            f"Received: {size} words"
+        )
+    length = preprocessor.sequence_length
+    most = getattr(text_backbone, "max_sequence_length", None)
+    if most is not None and length > most:
+        raise ValueError(
+            "`preprocessor` must have a `sequence_length` of at most "
+            f"{most}, the `max_sequence_length` of `text_backbone`. "
+            f"Received: sequence_length={length}"
+        )
+
+
+def vocabulary_size(tokenizer):
+    """The number of a tokenizer's words, or None where it has none yet."""
+    try:
+        return tokenizer.vocabulary_size()
+    except (NotImplementedError, ValueError):
+        return None

@@ -2,8 +2,15 @@
 
 import keras
 
+from keras_longvideo.models.processes import check_full_batches
+from keras_longvideo.models.processes import feeding_own_share
+from keras_longvideo.models.processes import is_split
+from keras_longvideo.models.processes import num_parts
+from keras_longvideo.models.processes import own_share
 from keras_longvideo.models.video_preprocessor import VideoPreprocessor
 from keras_longvideo.models.video_task import VideoTask
+from keras_longvideo.models.video_task import batches
+from keras_longvideo.models.video_task import is_dataset
 from keras_longvideo.models.video_task import string_paths
 
 
@@ -88,12 +95,74 @@ class VideoClassifier(VideoTask):
             return VideoPreprocessor.for_backbone(backbone)
         return VideoPreprocessor(video_converter)
 
-    # With paths as tf.data knows them, which `fit` sees to by itself.
-    def evaluate(self, x=None, *args, **kwargs):
-        return super().evaluate(string_paths(x), *args, **kwargs)
+    def evaluate(
+        self, x=None, y=None, batch_size=None, sample_weight=None, **kwargs
+    ):
+        """Measures the loss and the metrics, on files as well as on arrays.
 
-    def predict(self, x=None, *args, **kwargs):
-        return super().predict(string_paths(x), *args, **kwargs)
+        Under a `keras.distribution`, where a batch is split over devices, all
+        batches have to be full. Each of several processes is given the same
+        videos or dataset, and reads its own share.
+
+        Args:
+            x: videos as `fit` takes them.
+            y: labels, where `x` is no dataset.
+            batch_size: int. Defaults to `32`; for a dataset, it is its own.
+            sample_weight: optional weights of the examples.
+            **kwargs: see `keras.Model.evaluate`.
+
+        Returns:
+            As `keras.Model.evaluate`.
+
+        Raises:
+            ValueError: if batches are not full that have to be; the message
+                says which would be.
+        """
+        # Those of `fit` are shares already.
+        if is_split() and not kwargs.get("_use_cached_eval_dataset"):
+            if is_dataset(x):
+                x = own_share(x)
+            else:
+                x = self._named(x)
+                num_examples = len(next(iter(x.values())))
+                size = batch_size or 32
+                check_full_batches(size, num_examples)
+                x = batches(x, y, sample_weight, min(size, num_examples))
+                y = sample_weight = batch_size = None
+        with feeding_own_share():
+            return super().evaluate(
+                string_paths(x), y, batch_size, sample_weight, **kwargs
+            )
+
+    def predict(self, x=None, batch_size=None, **kwargs):
+        """Computes the classes of videos, of files as well as of arrays.
+
+        Under a `keras.distribution`, where a batch is split over devices, the
+        last video is repeated until all batches are full, and what comes of
+        the others is returned; a `tf.data.Dataset` has to be of full batches.
+        Each of several processes is given the same videos or dataset, reads
+        its own share, and gets all that comes of them.
+
+        Args:
+            x: videos as `fit` takes them.
+            batch_size: int. Defaults to `32`; for a dataset, it is its own.
+            **kwargs: see `keras.Model.predict`.
+
+        Returns:
+            A float32 array of shape `(videos, num_classes)`.
+        """
+        num_examples = None
+        if is_split() and is_dataset(x):
+            x = own_share(x)
+        elif is_split():
+            x = self._named(x)
+            num_examples = len(next(iter(x.values())))
+            size = min(batch_size or 32, num_examples)
+            size += -size % num_parts()
+            x, batch_size = batches(x, batch_size=size, pads=True), None
+        with feeding_own_share():
+            outputs = super().predict(string_paths(x), batch_size, **kwargs)
+        return outputs[:num_examples]
 
     def compile(self, optimizer="auto", loss="auto", metrics="auto", **kwargs):
         """Configures the classifier for training.
@@ -103,7 +172,8 @@ class VideoClassifier(VideoTask):
                 classifiers), or as in `keras.Model.compile`.
             loss: `"auto"` (sparse categorical cross-entropy: labels are ints),
                 or as in `keras.Model.compile`.
-            metrics: `"auto"` (accuracy), or as in `keras.Model.compile`.
+            metrics: `"auto"` (accuracy, of such labels as the loss takes), or
+                as in `keras.Model.compile`.
             **kwargs: see `keras.Model.compile`.
         """
         if optimizer == "auto":
@@ -114,7 +184,7 @@ class VideoClassifier(VideoTask):
                 is keras.activations.linear
             )
         if metrics == "auto":
-            metrics = [keras.metrics.SparseCategoricalAccuracy("accuracy")]
+            metrics = ["accuracy"]
         super().compile(optimizer, loss, metrics=metrics, **kwargs)
 
     def get_config(self):

@@ -54,21 +54,22 @@ class VideoTask(Task):
                 may be of transformers' format, of ViViT or VideoMAE.
             load_weights: bool. If `False`, weights are random.
             **overrides: arguments of this task or of its backbone, in place
-                of the preset's. `num_frames` and `image_shape` are those of
-                its preprocessor, too, unless one is given. `dtype` is that of
-                all of the task; it defaults to Keras's global policy, not to
-                the saved one; weights that were quantized stay so. A
-                `backbone` or `text_backbone` keeps its weights. With
-                arguments that say what a head is for, such as `num_classes`
-                or `labels`, it starts afresh; so do the projections with
-                another `text_backbone`.
+                of the preset's. `num_frames` and `image_shape`, those of a
+                `backbone` too, become those of its preprocessor, unless one
+                is given. `dtype` is that of all of the task; it defaults to
+                Keras's global policy, not to the saved one; weights that were
+                quantized stay so. A `backbone` or `text_backbone` keeps its
+                weights and its dtype. With arguments that say what a head is
+                for, such as `num_classes` or `labels`, it starts afresh; so do
+                the projections with another `text_backbone`.
 
         Returns:
             A task.
 
         Raises:
-            ValueError: if there is no such preset, an override is unknown or
-                of no use, or weights are wanted that are not published.
+            ValueError: if there is no such preset, an override is unknown, of
+                no use or not for what was saved, or weights are wanted that
+                are not published.
         """
         preset = presets.open_preset(preset, load_weights)
         own_names = presets.argument_names(cls)
@@ -119,11 +120,12 @@ class VideoTask(Task):
         if task.preprocessor is not None and "preprocessor" not in own:
             preset.load_assets(task.preprocessor)
             # It is to give the encoder what that now takes.
+            takes = own["backbone"].get_config() if has_own_backbone else rest
             converter = task.preprocessor.video_converter
-            if "num_frames" in rest:
-                converter.num_frames = rest["num_frames"]
-            if "image_shape" in rest:
-                converter.image_size = tuple(rest["image_shape"][:2])
+            if "num_frames" in takes:
+                converter.num_frames = takes["num_frames"]
+            if "image_shape" in takes:
+                converter.image_size = tuple(takes["image_shape"][:2])
         if load_weights:
             if not has_own_backbone:
                 preset.load_backbone_weights(task.backbone)
@@ -183,13 +185,13 @@ class VideoTask(Task):
         ):
             check_length(data, name, kwargs.get(name))
         size = batch_size or 32
-        if _is_dataset(x):
+        if is_dataset(x):
             x = own_share(x)
         else:
             check_batch_size(size)
             x = self._batches(x, y, sample_weight, size, shuffle, training=True)
             y = sample_weight = batch_size = None
-        if _is_dataset(validation_data):
+        if is_dataset(validation_data):
             validation_data = own_share(validation_data)
         elif validation_data is not None:
             size = validation_batch_size or size
@@ -217,10 +219,12 @@ class VideoTask(Task):
 
     def _batches(self, x, y, sample_weight, batch_size, shuffle, training):
         """This process's share of batches of arrays or lists."""
-        if not isinstance(x, dict):
-            name = "pixel_values" if self.preprocessor is None else "videos"
-            x = {name: x}
-        return _batches(x, y, sample_weight, batch_size, shuffle)
+        return batches(self._named(x), y, sample_weight, batch_size, shuffle)
+
+    def _named(self, x):
+        if isinstance(x, dict):
+            return x
+        return {"pixel_values" if self.preprocessor is None else "videos": x}
 
     @classmethod
     def default_preprocessor(cls, backbone, video_converter=None):
@@ -288,7 +292,8 @@ def _is_serialized(value):
     return isinstance(value, dict) and "registered_name" in value
 
 
-def _is_dataset(x):
+def is_dataset(x):
+    """Whether `x` is a dataset of batches: tf.data's, or the like."""
     return hasattr(x, "__iter__") and hasattr(x, "map")
 
 
@@ -316,8 +321,27 @@ def check_length(x, name, steps):
         )
 
 
-def _batches(x, y, sample_weight, batch_size, shuffle):
-    """A `tf.data.Dataset` of this process's share of batches."""
+def batches(
+    x, y=None, sample_weight=None, batch_size=32, shuffle=False, pads=False
+):
+    """A `tf.data.Dataset` of this process's share of batches.
+
+    Args:
+        x: dict of arrays or lists, with as many examples each.
+        y: labels or None.
+        sample_weight: weights of the examples or None.
+        batch_size: int.
+        shuffle: bool. Whether examples come in a new order each time.
+        pads: bool. Whether the last example is repeated until all batches are
+            full. Under a `keras.distribution`, where they have to be, a last
+            batch that is not is left out otherwise.
+
+    Returns:
+        A `tf.data.Dataset`.
+
+    Raises:
+        ValueError: if the examples are not as many, or too few.
+    """
     import tensorflow as tf
 
     columns = {name: _as_array(name, values) for name, values in x.items()}
@@ -330,8 +354,10 @@ def _batches(x, y, sample_weight, batch_size, shuffle):
             "`x`, `y` and `sample_weight` must have the same number of "
             f"examples, and at least one. Received: {lengths}"
         )
-    num_examples = lengths.popitem()[1]
-    if is_split() and num_examples < batch_size:
+    num_examples = num_rows = lengths.popitem()[1]
+    if pads:
+        num_rows += -num_rows % batch_size
+    if is_split() and num_rows < batch_size:
         raise ValueError(
             "Under a `keras.distribution`, `batch_size` must not exceed the "
             f"number of examples, {num_examples}. "
@@ -340,17 +366,18 @@ def _batches(x, y, sample_weight, batch_size, shuffle):
     with tf.device("cpu"):
         columns = {name: tf.constant(x) for name, x in columns.items()}
 
-    def pick(indices):
+    def pick(rows):
+        indices = tf.minimum(rows, num_examples - 1)
         batch = {name: tf.gather(x, indices) for name, x in columns.items()}
         y, weight = batch.pop("y", None), batch.pop("sample_weight", None)
         return keras.utils.pack_x_y_sample_weight(batch, y, weight)
 
-    dataset = tf.data.Dataset.range(num_examples)
+    dataset = tf.data.Dataset.range(num_rows)
     if shuffle:
         # Python's random numbers, which Keras seeds alike in all processes:
         # each is to deal from the same order.
         seed = random.randrange(2**31)
-        dataset = dataset.shuffle(num_examples, seed=seed)
+        dataset = dataset.shuffle(num_rows, seed=seed)
     # A batch that is not full cannot be split over devices.
     dataset = dataset.batch(batch_size, drop_remainder=is_split())
     return own_share(dataset).map(pick)

@@ -15,13 +15,16 @@ from keras_longvideo.models.layout_map import projection_layouts
 from keras_longvideo.models.layout_map import vivit_layouts
 from keras_longvideo.models.microbatches import check_microbatch_size
 from keras_longvideo.models.microbatches import in_microbatches
+from keras_longvideo.models.presets import open_preset
 from keras_longvideo.models.processes import is_one_of_several
 from keras_longvideo.models.processes import is_split
 from keras_longvideo.models.processes import own_rows
 from keras_longvideo.models.search_task import SearchTask
 from keras_longvideo.models.text_encoder import TextEncoder
+from keras_longvideo.models.text_encoder import check_tokens_fit
 from keras_longvideo.models.text_encoder import pooled_text
 from keras_longvideo.models.text_encoder import text_inputs
+from keras_longvideo.models.text_encoder import vocabulary_size
 from keras_longvideo.models.video_model import VideoModel
 from keras_longvideo.models.video_text_preprocessor import VideoTextPreprocessor
 from keras_longvideo.models.video_text_preprocessor import check_captions
@@ -117,6 +120,8 @@ class VideoTextRetriever(SearchTask):
                 f"`loss` must be one of {sorted(_INITIAL_LOGITS)}. "
                 f"Received: loss={loss!r}"
             )
+        if preprocessor is not None:
+            check_tokens_fit(text_backbone, preprocessor)
 
         # === Layers ===
         self.backbone = backbone
@@ -167,7 +172,13 @@ class VideoTextRetriever(SearchTask):
                 "`projection_dim` must be an int where the towers' outputs "
                 f"differ in length. Received: projection_dim=None, {dims}"
             )
-        super().__init__(inputs={**videos, **texts}, outputs=outputs, **kwargs)
+        compiles = kwargs.pop("compile", True)
+        super().__init__(
+            inputs={**videos, **texts},
+            outputs=outputs,
+            compile=False,
+            **kwargs,
+        )
 
         # === Config ===
         self.projection_dim = projection_dim
@@ -191,6 +202,23 @@ class VideoTextRetriever(SearchTask):
             trainable=loss == "sigmoid",
             dtype="float32",
         )
+        # As every `Task`, but with all weights there: some are not to decay.
+        if compiles:
+            self.compile()
+
+    # As `VideoTask`, and tells what of the preset does not go together with the
+    # overrides.
+    @classmethod
+    def from_preset(cls, preset, load_weights=True, **overrides):
+        preset = open_preset(preset, load_weights)
+        has_own_tower = "text_backbone" in overrides
+        if load_weights and not has_own_tower:
+            _check_projection_dim(preset, overrides)
+        retriever = super().from_preset(preset, load_weights, **overrides)
+        is_saved = "preprocessor" not in overrides
+        if has_own_tower and is_saved and retriever.preprocessor is not None:
+            _check_vocabulary(retriever)
+        return retriever
 
     @classmethod
     def from_image_text(
@@ -215,7 +243,8 @@ class VideoTextRetriever(SearchTask):
         Args:
             source: a KerasHub `CLIPBackbone`, `SigLIPBackbone` (SigLIP 2's,
                 too) or `MetaCLIP2Backbone` in float32, which is left as it is;
-                or the name of a preset of one.
+                or the name of a preset of one. In several processes as of
+                `ViViTBackbone.from_image_encoder`.
             num_frames: int. Frames of a clip. Defaults to `16`.
             attention: as of `ViViTBackbone`. Defaults to `"frame"`.
             tubelet_size: as of `ViViTBackbone.from_image_encoder`.
@@ -224,7 +253,8 @@ class VideoTextRetriever(SearchTask):
                 scale of pixels. `None`, the default, is that of the preset
                 where `source` is one; else the retriever has none, and takes
                 preprocessed inputs.
-            fps: float or None. See `VideoConverter`. Defaults to `1.0`.
+            fps: float or None. See `VideoConverter`; of no use without a
+                preprocessor. Defaults to `1.0`.
             **overrides: other arguments of `ViViTBackbone`; `dtype` is that of
                 both towers.
 
@@ -477,6 +507,31 @@ class VideoTextRetriever(SearchTask):
             }
         )
         return config
+
+
+def _check_projection_dim(preset, overrides):
+    """Refuses projections of another length than the trained ones."""
+    saved = preset.task["config"] if preset.task is not None else {}
+    new = {**saved, **overrides}.get("projection_dim")
+    if "projection_dim" in saved and new != saved["projection_dim"]:
+        raise ValueError(
+            f"`projection_dim` must be {saved['projection_dim']}, that of the "
+            f"preset's trained projections. Received: projection_dim={new}. "
+            "Leave it out; or pass a `text_backbone` or `load_weights=False`, "
+            "with which projections start afresh."
+        )
+
+
+def _check_vocabulary(retriever):
+    """Refuses a tower of other words than those of the saved tokenizer."""
+    saved = vocabulary_size(retriever.preprocessor.tokenizer)
+    own = getattr(retriever.text_backbone, "vocabulary_size", saved)
+    if own != saved:
+        raise ValueError(
+            "`preprocessor` must be given with a `text_backbone` of another "
+            f"vocabulary: the preset's tokenizer has {saved} words. Received: "
+            f"a `text_backbone` with vocabulary_size={own}"
+        )
 
 
 def _is_manifest(x):

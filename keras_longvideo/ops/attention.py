@@ -169,21 +169,27 @@ def _check_shapes(query, key, value, key_mask):
             f"value.shape={tuple(value.shape)}"
         )
     # A batch size may be unknown while a graph is traced.
-    sizes = [x.shape[0] for x in (query, key, value)]
-    if len({size for size in sizes if isinstance(size, int)}) > 1:
+    if not _is_one_size(query.shape[0], key.shape[0], value.shape[0]):
         raise ValueError(
             "`query`, `key` and `value` must have the same batch size. "
             f"Received: query.shape={tuple(query.shape)}, "
             f"key.shape={tuple(key.shape)}, value.shape={tuple(value.shape)}"
         )
     if key_mask is not None and (
-        len(key_mask.shape) != 2 or key_mask.shape[1] != key.shape[1]
+        len(key_mask.shape) != 2
+        or key_mask.shape[1] != key.shape[1]
+        # One mask for all examples would be broadcast, or not.
+        or not _is_one_size(key_mask.shape[0], key.shape[0])
     ):
         raise ValueError(
             "`key_mask` must have shape (batch, keys) = "
             f"({key.shape[0]}, {key.shape[1]}). "
             f"Received: key_mask.shape={tuple(key_mask.shape)}"
         )
+
+
+def _is_one_size(*sizes):
+    return len({size for size in sizes if isinstance(size, int)}) <= 1
 
 
 def _distribution(query):

@@ -4,6 +4,7 @@ import pytest
 from keras import ops
 
 from keras_longvideo.layers import Attention
+from keras_longvideo.layers import FactorizedBlock
 from keras_longvideo.layers import TransformerBlock
 
 
@@ -44,6 +45,32 @@ def test_bfloat16_computes_in_bfloat16():
     output = block(np.ones((1, 3, 8), "float32"))
     assert keras.backend.standardize_dtype(output.dtype) == "bfloat16"
     assert all(w.dtype == "float32" for w in block.trainable_weights)
+
+
+@pytest.mark.parametrize("cls", [TransformerBlock, FactorizedBlock])
+def test_a_model_of_blocks_keeps_its_adapters(cls, tmp_path):
+    shape = (6, 8) if cls is TransformerBlock else (2, 3, 8)
+    inputs = keras.Input(shape)
+    block = cls(2, 16)
+    model = keras.Model(inputs, block(inputs))
+    block.add_adapter(3)
+    rng = np.random.default_rng(0)
+    for weight in model.weights:
+        weight.assign(rng.normal(size=weight.shape))
+    model.save(tmp_path / "model.keras")
+    tokens = rng.normal(size=(2, *shape)).astype("float32")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    clone = keras.models.clone_model(model)
+    clone.set_weights(model.get_weights())
+    for other in (again, clone):
+        assert len(other.weights) == len(model.weights)
+        np.testing.assert_allclose(
+            ops.convert_to_numpy(other(tokens)),
+            ops.convert_to_numpy(model(tokens)),
+            atol=1e-4,
+        )
+    with pytest.raises(ValueError, match="can be added once.*adapter_dim=3"):
+        again.layers[-1].add_adapter(3)
 
 
 def test_heads_must_divide():

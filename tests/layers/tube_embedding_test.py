@@ -128,10 +128,22 @@ def test_masking_drops_a_share_of_every_shape():
         assert (distances.min(axis=1) < 1e-5).all()
 
 
+def test_masking_leaves_images_whole():
+    masking, image = TokenMasking(0.5), video(frames=1)
+    layer = make(masking=masking, num_frames=8)
+    tokens, _ = embed(layer, image, training=True)
+    np.testing.assert_array_equal(tokens, embed(layer, image)[0])
+    # But an embedding of images masks them.
+    layer = make(masking=masking, num_frames=1)
+    tokens, _ = embed(layer, image, training=True)
+    assert tokens.shape == (2, 8, 12)
+
+
 def test_survives_its_config():
-    layer = make(masking=TokenMasking(0.5))
+    layer = make(masking=TokenMasking(0.5), num_frames=1)
     again = TubeEmbedding.from_config(layer.get_config())
     assert again.tubes == layer.tubes and again.masking.rate == 0.5
+    assert again.num_frames == 1
 
 
 def test_bad_input():

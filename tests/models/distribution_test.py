@@ -26,11 +26,11 @@ pytestmark = [
 WORKER = pathlib.Path(__file__).with_name("distribution_worker.py")
 REFERENCES = [
     {"mesh": "none", "plan": "nce", "used": "as trained"},
-    {"mesh": "none", "plan": "sigmoid"},
+    {"mesh": "none", "plan": "sigmoid", "with_classes": True},
     {"mesh": "none", "plan": "files", "used": "as trained"},
 ]
 ONE_PROCESS = [
-    {"mesh": "data parallel", "plan": "sigmoid"},
+    {"mesh": "data parallel", "plan": "sigmoid", "with_classes": True},
     {"mesh": "batch=8", "plan": "nce", "used": "as saved", "with_errors": True},
     {"mesh": "batch=2 model=2 sequence=2", "plan": "microbatches"},
     # Neither 4 tokens of a masked video nor 7 of a text divide by 8.
@@ -42,6 +42,7 @@ TWO_PROCESSES = [
         "plan": "files",
         "used": "as trained",
         "is_interleaved": True,
+        "with_classes": True,
     },
     # Each process reads whole batches: it holds some tokens of every video.
     {"mesh": "sequence=2 batch=2", "plan": "nce", "used": "as saved"},
@@ -152,6 +153,27 @@ def test_uses_are_those_of_one_device(one_process, case):
     check_uses(received, reference(one_process, case["plan"])["uses"])
 
 
+def check_classes(received, expected):
+    assert received["predicted"].shape == (9, 3)
+    assert received["of few"].shape == (1, 3)
+    assert received["of a variant"].shape == (9, 3)
+    assert received["of a dataset"].shape == (16, 3)
+    for name, value in expected.items():
+        np.testing.assert_allclose(
+            received[name], value, atol=1e-5, err_msg=name
+        )
+
+
+def test_classes_are_those_of_one_device(one_process, two_processes):
+    expected = one_process["none", "sigmoid"]["classes"]
+    for name in ("predicted", "of few"):
+        every = expected["of a dataset"][: len(expected[name])]
+        np.testing.assert_allclose(expected[name], every, atol=1e-5)
+    check_classes(one_process["data parallel", "sigmoid"]["classes"], expected)
+    for results in two_processes:
+        check_classes(results["batch=4", "files"]["classes"], expected)
+
+
 def test_training_moves_the_weights(one_process):
     # Both began with the same ones.
     one = one_process["none", "nce"]["weights"]
@@ -218,6 +240,12 @@ def test_a_batch_that_is_not_full_is_left_out(one_process):
         ("dataset", "`batch_size` must be a multiple of 8.*batch_size=6"),
         ("examples", "`batch_size` must not exceed .* 6. .*batch_size=8"),
         ("validation", "`batch_size` must not exceed .* 6. .*batch_size=8"),
+        (
+            "evaluated",
+            r"`batch_size` must be a multiple of 8.* divide .* 16\..*"
+            "batch_size=12; 8 would fit",
+        ),
+        ("odd", r"multiple of 8.* 9\..*batch_size=32; leave out 1"),
     ],
 )
 def test_batches_that_do_not_fit(one_process, name, message):

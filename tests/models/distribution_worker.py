@@ -142,6 +142,34 @@ def uses(retriever):
     }
 
 
+def classes(folder):
+    """What classifiers make of videos, of which 9 make no full batch."""
+    keras.utils.set_random_seed(0)
+    classifier = tiny.make_classifier()
+    paths = sorted(str(path) for path in folder.glob("*.mp4"))
+    labels = np.arange(NUM_VIDEOS) % 3
+    dataset = tf.data.Dataset.from_tensor_slices(paths[:NUM_VIDEOS])
+    preset = folder / f"encoder, {jax.process_count()}"
+    classifier.backbone.save_to_preset(preset)
+    variant = models.VideoClassifier.from_preset(
+        preset,
+        attention="factorized",
+        num_frames=8,
+        num_classes=3,
+        preprocessor=classifier.preprocessor,
+    )
+    options = {"batch_size": BATCH, "verbose": 0}
+    return {
+        "predicted": classifier.predict(paths[:NUM_USED], **options),
+        "of a variant": variant.predict(paths[:NUM_USED], **options),
+        "of few": classifier.predict(paths[:1], verbose=0),
+        "of a dataset": classifier.predict(
+            dataset.batch(BATCH, drop_remainder=True), verbose=0
+        ),
+        "evaluated": classifier.evaluate(paths[:NUM_VIDEOS], labels, **options),
+    }
+
+
 def tokens_of_a_device(retriever):
     """The shape of what a device holds of the encoder's tokens."""
 
@@ -177,6 +205,8 @@ def errors():
     odd = {**pairs, "videos": pairs["videos"][:6], "captions": ["a"] * 6}
     manifest = {"videos": ["a.mp4"] * 6, "captions": [["a"]] * 6}
     dataset = tf.data.Dataset.from_tensor_slices(odd).batch(6, True)
+    classifier = tiny.make_classifier()
+    clips, labels = make_pairs()["videos"], np.zeros(16, "int32")
     return {
         "batch_size": message(retriever.fit, pairs, batch_size=6),
         "manifest": message(retriever.fit, manifest, batch_size=6),
@@ -185,10 +215,20 @@ def errors():
         "validation": message(
             retriever.fit, pairs, batch_size=BATCH, validation_data=odd
         ),
+        "evaluated": message(classifier.evaluate, clips, labels, batch_size=12),
+        "odd": message(classifier.evaluate, clips[:9], labels[:9]),
     }
 
 
-def run(folder, mesh, plan, used=None, is_interleaved=False, with_errors=False):
+def run(
+    folder,
+    mesh,
+    plan,
+    used=None,
+    is_interleaved=False,
+    with_errors=False,
+    with_classes=False,
+):
     """What comes of a case; the weights are those that its preset holds."""
     # Names are to be the same each time.
     keras.utils.clear_session()
@@ -207,6 +247,8 @@ def run(folder, mesh, plan, used=None, is_interleaved=False, with_errors=False):
     if used == "as saved":
         saved = models.VideoTextRetriever.from_preset(preset)
         result["uses"] = uses(saved)
+    if with_classes:
+        result["classes"] = classes(folder)
     if with_errors:
         result["errors"] = errors()
         retriever.fit(make_pairs(NUM_WITH_LAST), batch_size=BATCH, verbose=0)

@@ -216,6 +216,22 @@ def test_overrides_reach_what_reads_the_videos(tiny, fitted):
     assert loaded.preprocessor.video_converter.num_frames == 4
 
 
+def test_videos_are_read_as_an_encoder_that_is_given_takes_them(tiny, fitted):
+    for cls, arguments in (
+        (models.VideoTextRetriever, {}),
+        (models.VideoClassifier, {"num_classes": 3}),
+    ):
+        own = tiny.backbone(num_frames=6, image_shape=(24, 16, 3))
+        loaded = cls.from_preset(fitted.preset, backbone=own, **arguments)
+        converter = loaded.preprocessor.video_converter
+        assert (converter.num_frames, converter.image_size) == (6, (24, 16))
+        assert converter.fps == tiny.converter().fps
+    loaded = from_preset(
+        fitted.preset, backbone=own, preprocessor=tiny.preprocessor()
+    )
+    assert loaded.preprocessor.video_converter.num_frames == 4
+
+
 def test_overrides_of_the_task(tiny, fitted):
     preprocessor = tiny.preprocessor(sequence_length=5)
     loaded = from_preset(
@@ -265,6 +281,48 @@ def test_a_text_encoder_that_is_given_keeps_its_weights(tiny, fitted):
             np.testing.assert_array_equal(new, old)
         # No space is shared yet: the temperature, too, is that of a start.
         assert np.exp(float(loaded.log_logit_scale)) == pytest.approx(1 / 0.07)
+
+
+def test_another_vocabulary_needs_another_preprocessor(tiny, fitted, tmp_path):
+    # The saved tokenizer's words would be others to it.
+    for size in (11, 13):
+        with pytest.raises(
+            ValueError,
+            match=f"`preprocessor` .*tokenizer.*12 .*vocabulary_size={size}",
+        ):
+            from_preset(
+                fitted.preset,
+                text_backbone=tiny.text_backbone(vocabulary_size=size),
+            )
+    larger = tiny.text_backbone(vocabulary_size=13)
+    own = tiny.preprocessor()
+    loaded = from_preset(fitted.preset, text_backbone=larger, preprocessor=own)
+    assert loaded.preprocessor is own
+    bare = models.VideoTextRetriever(tiny.backbone(), tiny.text_backbone())
+    bare.save_to_preset(tmp_path / "preset")
+    loaded = from_preset(tmp_path / "preset", text_backbone=larger)
+    assert loaded.text_backbone is larger
+
+
+@pytest.mark.parametrize("projection_dim", [4, None])
+def test_projections_are_of_the_saved_length(tiny, fitted, projection_dim):
+    with pytest.raises(
+        ValueError, match="`projection_dim` must be 8.*=" + str(projection_dim)
+    ):
+        from_preset(fitted.preset, projection_dim=projection_dim)
+    same(
+        tiny.outputs(from_preset(fitted.preset, projection_dim=8)),
+        fitted.after,
+    )
+    # Where they start afresh, any will do.
+    for arguments in (
+        {"load_weights": False},
+        {"text_backbone": tiny.text_backbone()},
+    ):
+        loaded = from_preset(
+            fitted.preset, projection_dim=projection_dim, **arguments
+        )
+        assert loaded.projection_dim == projection_dim
 
 
 @pytest.mark.parametrize(

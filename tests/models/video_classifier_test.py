@@ -78,6 +78,20 @@ def test_evaluate(trained, video_files):
     assert received["accuracy"] == pytest.approx(accuracy)
 
 
+def test_accuracy_is_that_of_the_labels(tiny):
+    classifier = models.VideoClassifier(tiny.backbone(), 3)
+    loss = keras.losses.CategoricalCrossentropy(from_logits=True)
+    tiny.compile(classifier, loss=loss)
+    logits = classifier.predict(tiny.clips(), verbose=0)
+    # The last one is wrong.
+    chosen = logits.argmax(axis=1)
+    labels = np.where(np.arange(4) < 3, chosen, (chosen + 1) % 3)
+    received = classifier.evaluate(
+        tiny.clips(), np.eye(3)[labels], verbose=0, return_dict=True
+    )
+    assert received["accuracy"] == 0.75
+
+
 def test_a_failure_leaves_the_weights(trained, video_files):
     classifier = trained.classifier
     expected = classifier.get_weights()

@@ -469,6 +469,26 @@ def test_bad_arguments(tiny, fitted):
         )
 
 
+def test_captions_must_fit_the_text_encoder(tiny):
+    def make(**overrides):
+        return models.VideoTextRetriever(
+            tiny.backbone(),
+            tiny.text_backbone(**overrides),
+            tiny.preprocessor(sequence_length=8),
+        )
+
+    # Entries that no word has do no harm.
+    make(vocabulary_size=len(tiny.words) + 1, max_sequence_length=8)
+    with pytest.raises(
+        ValueError, match="`preprocessor` .*at most 11 .*vocabulary_size.*: 12"
+    ):
+        make(vocabulary_size=len(tiny.words) - 1)
+    with pytest.raises(
+        ValueError, match="`preprocessor` .*at most 7.*sequence_length=8"
+    ):
+        make(max_sequence_length=7)
+
+
 def test_without_a_preprocessor(tiny, fitted):
     retriever = models.VideoTextRetriever(
         tiny.backbone(), tiny.text_backbone(), projection_dim=8
@@ -513,20 +533,23 @@ def test_text_tower():
         models.text_tower("huge")
 
 
-def test_gates_over_time_do_not_decay(tiny):
+@pytest.mark.parametrize("compiles", [True, False])
+def test_gates_and_logits_do_not_decay(tiny, compiles):
     retriever = models.VideoTextRetriever(
         tiny.backbone(attention="factorized"), tiny.text_backbone()
     )
-    retriever.compile()
+    if compiles:
+        retriever.compile()
     block = retriever.backbone.transformer_layers[0]
     gate, kernel = block.time_gate, block.mlp_output.kernel
-    weights = [gate, kernel]
+    scale = retriever.log_logit_scale
+    weights = [gate, kernel, scale]
     for weight in weights:
         weight.assign(keras.ops.ones(weight.shape))
     # Without a gradient, decay alone moves a weight.
     gradients = [keras.ops.zeros(weight.shape) for weight in weights]
     retriever.optimizer.apply(gradients, weights)
-    assert float(gate) == 1.0
+    assert float(gate) == float(scale) == 1.0
     assert keras.ops.convert_to_numpy(kernel).max() < 1.0
 
 

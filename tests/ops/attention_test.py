@@ -353,6 +353,7 @@ def test_a_name_that_is_not_here(restored, name):
         ({"value": (2, 6, 2, 8)}, "`key` and `value` must have the same shape"),
         ({"query": (1, 5, 2, 8)}, "must have the same batch size"),
         ({"key_mask": (2, 5)}, r"`key_mask` must have shape .*\(2, 7\)"),
+        ({"key_mask": (1, 7)}, r"`key_mask` must have shape .*\(2, 7\)"),
     ],
 )
 def test_bad_shapes(arguments, message):

@@ -4,6 +4,10 @@ import keras
 
 from keras_longvideo.models.vivit.arguments import check_int
 
+# Parts of the paths of what may be no source's: frozen, the gate would stay
+# shut, and a pooling random.
+_STARTED_AFRESH = ("time_gate", "pooler/")
+
 
 def adapt(backbone, last_layers, adapter_dim, lora_rank, temporal_only):
     """See `ViViTBackbone.adapt`."""
@@ -22,10 +26,10 @@ def adapt(backbone, last_layers, adapter_dim, lora_rank, temporal_only):
         _train_last_layers(backbone, last_layers)
     elif adapter_dim is not None:
         add_adapters(backbone, adapter_dim)
-        _train_parts(backbone, ("adapter_",))
+        _train_parts(backbone, ("adapter_", *_STARTED_AFRESH))
     elif lora_rank is not None:
         add_lora(backbone, lora_rank)
-        _train_parts(backbone, ("lora_",))
+        _train_parts(backbone, ("lora_", *_STARTED_AFRESH))
     elif temporal_only:
         if backbone.attention != "factorized":
             raise ValueError(
@@ -33,7 +37,7 @@ def adapt(backbone, last_layers, adapter_dim, lora_rank, temporal_only):
                 "apart: attention='factorized'. "
                 f"Received: attention={backbone.attention!r}"
             )
-        _train_parts(backbone, ("time_attention/", "time_gate"))
+        _train_parts(backbone, ("time_attention/", *_STARTED_AFRESH))
     else:
         _train_parts(backbone, ("",))
 

@@ -88,6 +88,11 @@ def check(
             f"attention={attention!r}, tubes={tubes!r}, "
             f"positions={positions!r}"
         )
+    if tubes is not None and positions != "separate":
+        raise ValueError(
+            "`positions` must be 'separate' with `tubes`, which have fixed "
+            f"ones of their own. Received: positions={positions!r}"
+        )
 
 
 def check_int(name, value, least=1):

@@ -5,6 +5,7 @@ import inspect
 import numpy as np
 from keras import ops
 
+from keras_longvideo.models.processes import whole_weights
 from keras_longvideo.ops import interpolate_positions
 
 # Arguments that change no weight.
@@ -56,6 +57,8 @@ def transfer_weights(source, target):
     space. Where the source has no positions in time, they start at zero;
     adapters, LoRA and a pooling of another kind start as in a new encoder.
 
+    Of several processes, all have to call it.
+
     Args:
         source: `ViViTBackbone`.
         target: `ViViTBackbone`.
@@ -65,10 +68,11 @@ def transfer_weights(source, target):
             `source`, or one of `source` has no place in `target`; `target` is
             left as it was.
     """
-    values = {
-        _path(source, w): np.array(ops.convert_to_numpy(w))
-        for w in _all(source)
-    }
+    with whole_weights(source):
+        values = {
+            _path(source, w): np.array(ops.convert_to_numpy(w))
+            for w in _all(source)
+        }
     _images_to_frames(source, target, values)
     unused = set(values)
     made, missing = [], []

@@ -34,6 +34,11 @@ from keras_longvideo.models.vivit import arguments
 from keras_longvideo.models.vivit.from_keras_hub import image_encoder
 from keras_longvideo.models.vivit.transfer import transfer_weights
 
+_LORA_WEIGHTS = (
+    "LoRA's weights are no file of their own, since other weights are trained "
+    "with them: use `save_to_preset` and `from_preset`, which keep them all."
+)
+
 
 @keras.saving.register_keras_serializable(package="keras_longvideo")
 @keeps_weights
@@ -96,7 +101,7 @@ class ViViTBackbone(Backbone):
             an encoder is adapted so at once. Defaults to `None`: none.
         lora_rank: int or None. Rank of low-rank updates, as `adapt` adds them;
             such an encoder is adapted so at once. Defaults to `None`: none.
-        mask_rate: float in `[0, 1)`. Share of the tubelets dropped in
+        mask_rate: float in `[0, 1)`. Share of the tubelets or tubes dropped in
             training. Images are left whole, except by an encoder that is of
             images (`num_frames=1`). Defaults to `0.0`; the paper trains with
             up to `0.75`.
@@ -129,8 +134,10 @@ class ViViTBackbone(Backbone):
             for raw pixels or float for pixels already scaled. A single frame
             is an image.
             `frame_mask` (optional): bool `(batch, frames)`, `False` for
-            padding at the end of a clip. Padding changes no output of the real
-            frames.
+            padding at the end of a clip. What padding holds changes no output
+            of the real frames. Their positions in time are those among all
+            frames, padding included: pad clips to one length, as
+            `VideoConverter` does.
 
     Returns:
         A dict: `"sequence_output"` of shape `(batch, tokens, hidden_dim)`, by
@@ -224,6 +231,7 @@ class ViViTBackbone(Backbone):
                 name="token_masking",
             )
         pixels = {
+            "num_frames": num_frames,
             "num_channels": image_shape[2],
             "scale": scale,
             "offset": offset,
@@ -239,8 +247,7 @@ class ViViTBackbone(Backbone):
             self.embedding = TubeletEmbedding(
                 hidden_dim,
                 tubelet_size,
-                num_frames,
-                image_shape[:2],
+                image_size=image_shape[:2],
                 positions="space" if attention == "frame" else positions,
                 by_frame=by_frame,
                 **pixels,
@@ -423,7 +430,9 @@ class ViViTBackbone(Backbone):
                 `CLIPBackbone`, `CLIPVisionEncoder`, `SigLIPBackbone`,
                 `SigLIPVisionEncoder` or `MetaCLIP2Backbone`; or the name of a
                 preset of one, as `keras_hub.models.Backbone.from_preset` takes
-                it. It is left as it is.
+                it. It is left as it is. Of several processes, each must hold
+                all of its weights: name a preset, or make it before the
+                `keras.distribution` is set.
             num_frames: int. Frames of a clip. Defaults to `16`.
             tubelet_size: tuple of ints `(frames, height, width)`, height and
                 width those of the source's patches. `None`, the default, is
@@ -483,10 +492,11 @@ class ViViTBackbone(Backbone):
     ):
         """Splits weights, examples and tokens over the chips of a mesh.
 
-        For `keras.distribution.ModelParallel`, on JAX. Every weight matrix,
+        For `keras.distribution.ModelParallel`, on JAX. Every large weight,
         and what the optimizer keeps of it, lies in equal parts on the chips of
         the data axis (as in ZeRO-3 or FSDP), and further on those of the
-        others; norms and biases lie whole on every chip. A mesh of
+        others; norms, biases, adapters and LoRA's updates lie whole on every
+        chip. A mesh of
         `("batch",)` does for most training; for videos too long for one chip,
         take `("batch", "sequence")`.
 
@@ -559,9 +569,11 @@ class ViViTBackbone(Backbone):
         ways train few weights, but pass through all layers, and train what a
         video has that an image has not: the convolution that embeds patches,
         and positions in time, which are alike at all times in an encoder that
-        was made of an image's. Call it before `compile`; `summary()` then
-        tells how many parameters are trained. Adapters and LoRA become part of
-        the encoder's config, and of its presets.
+        was made of an image's. They also train the gates of factorised
+        attention, which start shut, and a pooling that has weights, which may
+        have started afresh. Call it before `compile`; `summary()` then tells
+        how many parameters are trained. Adapters and LoRA become part of the
+        encoder's config, and of its presets.
 
         Args:
             last_layers: int. Trains the last transformer blocks, this many,
@@ -597,6 +609,35 @@ class ViViTBackbone(Backbone):
         adaptation.adapt(
             self, last_layers, adapter_dim, lora_rank, temporal_only
         )
+
+    def enable_lora(self, rank, target_layer_names=None):
+        """Adds LoRA, by the name that KerasHub has for it.
+
+        It is `adapt(lora_rank=rank)`: other weights are trained, too.
+
+        Args:
+            rank: int. See `adapt`.
+            target_layer_names: not used: LoRA is of every linear map of
+                attention and feed-forward.
+
+        Raises:
+            ValueError: if `target_layer_names` are given, or as `adapt`.
+        """
+        if target_layer_names is not None:
+            raise ValueError(
+                "`target_layer_names` must be None: LoRA is of every linear "
+                "map of attention and feed-forward. Received: "
+                f"target_layer_names={target_layer_names!r}"
+            )
+        self.adapt(lora_rank=rank)
+
+    def save_lora_weights(self, filepath):
+        """Not supported: see `save_to_preset`."""
+        raise NotImplementedError(_LORA_WEIGHTS)
+
+    def load_lora_weights(self, filepath):
+        """Not supported: see `from_preset`."""
+        raise NotImplementedError(_LORA_WEIGHTS)
 
     def merge_lora(self):
         """Adds the updates of LoRA to the weights that they update, for good.

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
+from keras_longvideo.models import VideoModel
 from keras_longvideo.models import ViViTBackbone
 
 CONFIG = {
@@ -37,10 +38,29 @@ def shake(backbone, *parts):
             weight.assign(rng.normal(size=weight.shape))
 
 
-def pooled(backbone):
+def make_video():
     rng = np.random.default_rng(1)
-    video = rng.integers(0, 256, size=(2, 4, 8, 8, 3)).astype("uint8")
-    return ops.convert_to_numpy(backbone(video)["pooled_output"])
+    return rng.integers(0, 256, size=(2, 4, 8, 8, 3)).astype("uint8")
+
+
+def pooled(backbone):
+    return ops.convert_to_numpy(backbone(make_video())["pooled_output"])
+
+
+def train(backbone):
+    """What a step of training changes: the weights' paths."""
+    before = {w.path: ops.convert_to_numpy(w).copy() for w in backbone.weights}
+    model = VideoModel(backbone.input, backbone.output["pooled_output"])
+    # XLA compiles for longer than it trains; on JAX nothing else is at hand.
+    jit_compile = keras.backend.backend() == "jax"
+    model.compile(keras.optimizers.SGD(0.5), "mse", jit_compile=jit_compile)
+    target = np.random.default_rng(2).normal(size=(2, 12))
+    model.fit(make_video(), target, verbose=0)
+    return {
+        w.path
+        for w in backbone.weights
+        if not np.array_equal(ops.convert_to_numpy(w), before[w.path])
+    }
 
 
 def count(weights):
@@ -101,6 +121,37 @@ def test_over_time_alone():
     assert count(backbone.trainable_weights) == PATCH + 2 * (4 * 156 + 1)
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_adapting_opens_the_gate_over_time(way):
+    backbone = make(attention="factorized")
+    backbone.adapt(**way)
+    blocks = [f"transformer_layer_{i}" for i in range(2)]
+    # Of an update, its second half moves first.
+    over_time = {
+        w.path
+        for w in backbone.trainable_weights
+        if "/time_attention/" in w.path and w.path.endswith("kernel_b")
+    }
+    assert len(over_time) == (2 * 4 if "lora_rank" in way else 0)
+    # Behind the gate, which is shut, nothing has a gradient yet.
+    changed = train(backbone)
+    assert {f"{block}/time_gate" for block in blocks} <= changed
+    assert not over_time & changed
+    assert over_time <= train(backbone)
+
+
+@pytest.mark.parametrize("way", [*WAYS, {"temporal_only": True}])
+def test_pooling_is_trained(way):
+    # A new one is random: frozen, it would stay so.
+    backbone = make(
+        attention="factorized", pooling="map", time_pooling="attention"
+    )
+    backbone.adapt(**way)
+    pooling = {w.path for w in backbone.weights if "pooler/" in w.path}
+    trained = {w.path for w in backbone.trainable_weights}
+    assert len(pooling) > 2 and pooling <= trained
+
+
 @pytest.mark.parametrize(
     "way, positions",
     [(way, p) for way in WAYS for p in ("separate", "joint", "fixed")]
@@ -137,6 +188,23 @@ def test_a_preset_keeps_what_was_added(way, tmp_path):
         np.testing.assert_array_equal(
             ops.convert_to_numpy(one), ops.convert_to_numpy(other)
         )
+
+
+def test_keras_hub_s_name_for_lora(tmp_path):
+    backbone = make()
+    backbone.enable_lora(2)
+    assert backbone.lora_rank == 2
+    assert count(backbone.trainable_weights) == 2 * LORA + PATCH
+    shake(backbone, "lora_")
+    backbone.save_to_preset(tmp_path / "preset")
+    again = ViViTBackbone.from_preset(tmp_path / "preset")
+    np.testing.assert_allclose(pooled(again), pooled(backbone), atol=1e-6)
+    with pytest.raises(ValueError, match="`target_layer_names`.*'query'"):
+        make().enable_lora(2, target_layer_names=["query"])
+    # The updates alone are not all that training changed.
+    for call in (backbone.save_lora_weights, backbone.load_lora_weights):
+        with pytest.raises(NotImplementedError, match="`save_to_preset`"):
+            call(str(tmp_path / "a.lora.h5"))
 
 
 def test_lora_is_merged_on_request(tmp_path):

@@ -242,6 +242,10 @@ def test_masks_that_fit():
         ({"scale": (1.0, 2.0)}, "`scale` must be a float"),
         ({"attention": "frame", "tubes": "tubevit"}, "need attention='joint'"),
         ({"attention": "frame", "positions": "joint"}, "attention='joint'"),
+        (
+            {"tubes": "tubevit", "positions": "fixed"},
+            "`positions` must be 'separate' with `tubes`.*'fixed'",
+        ),
         ({"time_pooling": "max"}, "`time_pooling` must be one of"),
     ],
 )

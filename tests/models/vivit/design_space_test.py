@@ -147,6 +147,21 @@ def test_every_variant_trains_and_is_saved(
     }
 
 
+@pytest.mark.parametrize("num_frames", [1, 4])
+def test_tubes_of_images_are_masked_by_image_encoders_alone(num_frames):
+    backbone = ViViTBackbone(
+        **{**CONFIG, "num_frames": num_frames},
+        tubes=PATCHES["tubes"]["tubes"],
+        mask_rate=0.5,
+    )
+    image = np.zeros((1, 1, *CONFIG["image_shape"]), "uint8")
+    whole, trained = (
+        backbone(image, training=training)["sequence_output"].shape[1]
+        for training in (False, True)
+    )
+    assert trained == (whole // 2 if num_frames == 1 else whole)
+
+
 def test_tubes_take_the_place_of_tubelets():
     backbone = ViViTBackbone(**CONFIG, tubes=PATCHES["tubes"]["tubes"])
     assert backbone.get_config()["tubelet_size"] is None
