@@ -94,6 +94,20 @@ def check_full_batches(batch_size, num_examples):
         )
 
 
+def padded_batch_size(batch_size, num_examples):
+    """The size of batches that are padded to be split evenly.
+
+    Args:
+        batch_size: int.
+        num_examples: int. Of fewer than `batch_size` one batch is made.
+
+    Returns:
+        An int, a multiple of the parts.
+    """
+    size = min(batch_size, num_examples)
+    return size + -size % num_parts()
+
+
 def own_rows(batch_size):
     """Which examples of a batch this process feeds its devices.
 

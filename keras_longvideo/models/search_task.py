@@ -8,10 +8,10 @@ from keras import ops
 from keras_longvideo.evaluation import retrieval_metrics
 from keras_longvideo.models.processes import feeding_own_share
 from keras_longvideo.models.processes import own_share
+from keras_longvideo.models.task_data import check_length
 from keras_longvideo.models.video_batches import Batches
 from keras_longvideo.models.video_batches import as_list
 from keras_longvideo.models.video_task import VideoTask
-from keras_longvideo.models.video_task import check_length
 
 
 class SearchHit(typing.NamedTuple):

@@ -6,8 +6,8 @@ import keras
 import numpy as np
 
 from keras_longvideo.models.processes import is_split
-from keras_longvideo.models.processes import num_parts
 from keras_longvideo.models.processes import own_rows
+from keras_longvideo.models.processes import padded_batch_size
 
 
 class Batches(keras.utils.PyDataset):
@@ -35,8 +35,7 @@ class Batches(keras.utils.PyDataset):
             starts = np.arange(batch_size, len(examples), batch_size)
             self.shares = np.split(indices, starts)
             return
-        batch_size = min(batch_size, len(examples))
-        batch_size += -batch_size % num_parts()
+        batch_size = padded_batch_size(batch_size, len(examples))
         indices = np.pad(indices, (0, -len(examples) % batch_size), "edge")
         self.shares = indices.reshape(-1, batch_size)[:, own_rows(batch_size)]
 

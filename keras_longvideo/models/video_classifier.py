@@ -5,13 +5,13 @@ import keras
 from keras_longvideo.models.processes import check_full_batches
 from keras_longvideo.models.processes import feeding_own_share
 from keras_longvideo.models.processes import is_split
-from keras_longvideo.models.processes import num_parts
 from keras_longvideo.models.processes import own_share
+from keras_longvideo.models.processes import padded_batch_size
+from keras_longvideo.models.task_data import batches
+from keras_longvideo.models.task_data import is_dataset
+from keras_longvideo.models.task_data import string_paths
 from keras_longvideo.models.video_preprocessor import VideoPreprocessor
 from keras_longvideo.models.video_task import VideoTask
-from keras_longvideo.models.video_task import batches
-from keras_longvideo.models.video_task import is_dataset
-from keras_longvideo.models.video_task import string_paths
 
 
 @keras.saving.register_keras_serializable(package="keras_longvideo")
@@ -157,8 +157,7 @@ class VideoClassifier(VideoTask):
         elif is_split():
             x = self._named(x)
             num_examples = len(next(iter(x.values())))
-            size = min(batch_size or 32, num_examples)
-            size += -size % num_parts()
+            size = padded_batch_size(batch_size or 32, num_examples)
             x, batch_size = batches(x, batch_size=size, pads=True), None
         with feeding_own_share():
             outputs = super().predict(string_paths(x), batch_size, **kwargs)
