@@ -57,7 +57,7 @@ def test_runs_of_a_claim_take_as_many_steps_at_the_same_rate():
 
 def test_what_is_drawn_are_runs():
     # Of others nothing would be drawn, without a word.
-    assert {run for run, _ in plots.LONGER.values()} <= set(runs.RUNS)
+    assert {run for _, run, _ in plots.LONGER.values()} <= set(runs.RUNS)
 
 
 def test_tokens_of_what_is_compared_at_equal_tokens():
@@ -79,6 +79,8 @@ def test_tokens_of_what_is_compared_at_equal_tokens():
     longer = runs.RUNS["short_joint_mask75_longer"]
     assert count[longer.name] * longer.steps_factor == 128
     assert count["short_joint_mask75_longer_unmasked_end"] == 128
+    assert count["short_joint_longer"] == 128
+    assert runs.RUNS["short_joint_longer"].steps_factor == 2
 
 
 @pytest.mark.parametrize("name", runs.RUNS)

@@ -220,6 +220,18 @@ def _claims():
                 joint,
                 least=-2.0,
             )
+    for metric in ("spatial", "temporal"):
+        yield _better(
+            "b",
+            f"{BEYOND} in about as much time, masking costs little.",
+            f"*{metric}*: 75 % masked for four times the steps, then a quarter "
+            "of the steps on all, less unmasked for twice the steps, -2 points "
+            "or more",
+            metric,
+            f"{joint}{high}_longer_unmasked_end",
+            f"{joint}_longer",
+            least=-2.0,
+        )
     for kind, name in (("factorized", "factorised"), ("frame", "frame-level")):
         yield Claim(
             "b",

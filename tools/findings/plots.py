@@ -16,10 +16,12 @@ COLORS = {
     "joint": "#cc3311",
     "other": "#228833",
 }
-# Joint attention, for more steps.
+# Joint attention, for more steps: what is masked, the run and its marker.
 LONGER = {
-    "joint, four times the steps": ("short_joint_mask75_longer", "s"),
+    "joint, twice the steps": (0.0, "short_joint_longer", "D"),
+    "joint, four times the steps": (0.75, "short_joint_mask75_longer", "s"),
     "and a last part on all tokens": (
+        0.75,
         "short_joint_mask75_longer_unmasked_end",
         "^",
     ),
@@ -184,11 +186,11 @@ def _draw_masking(results):
                 color=COLORS[kind],
                 label=name,
             )
-        for name, (run, marker) in LONGER.items():
+        for name, (rate, run, marker) in LONGER.items():
             point = _point(results, run, metric)
             if point is not None:
                 axis.errorbar(
-                    75,
+                    100 * rate,
                     *point,
                     linestyle="",
                     marker=marker,

@@ -271,6 +271,10 @@ def _runs_of_findings():
     longer = dataclasses.replace(
         masked["joint", 0.75], name="short_joint_mask75_longer", steps_factor=4
     )
+    # About as much time as `longer` and the end of it.
+    joint_longer = dataclasses.replace(
+        joint, name="short_joint_longer", steps_factor=2
+    )
     # A last part of the training on all tokens, as FLIP has it.
     unmasked_end = [
         dataclasses.replace(
@@ -329,7 +333,7 @@ def _runs_of_findings():
             _long("last_layers", **last_layers),
             _long("frame", "short_frame", **last_layers),
         ],
-        "b": [image, *masked.values(), longer, *unmasked_end],
+        "b": [image, *masked.values(), longer, *unmasked_end, joint_longer],
         "c": scratch,
         "g": [
             image,
