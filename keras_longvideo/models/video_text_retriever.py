@@ -61,7 +61,8 @@ class VideoTextRetriever(SearchTask):
         loss: `"nce"`, over the batch in both directions with a learned
             temperature that starts at 0.07 and whose inverse is clipped at
             100 (as CLIP); or `"sigmoid"`, each pair by itself (as SigLIP).
-            Defaults to `"nce"`.
+            Defaults to `"nce"`. Another one than a preset's starts with a
+            temperature and bias of its own.
         text_pooling: what of the text encoder's tokens stands for the text:
             `"mean"`, that of all real tokens; `"last"`, the last real token,
             as CLIP; or `None` where the encoder pools its tokens itself, as
@@ -215,6 +216,12 @@ class VideoTextRetriever(SearchTask):
         if load_weights and not has_own_tower:
             _check_projection_dim(preset, overrides)
         retriever = super().from_preset(preset, load_weights, **overrides)
+        if _saved_config(preset).get("loss") != retriever.loss_name:
+            # What the other loss has learned is of no use: with a bias of 0,
+            # each pair would be taken for one that belongs together.
+            scale, bias = _INITIAL_LOGITS[retriever.loss_name]
+            retriever.log_logit_scale.assign(math.log(scale))
+            retriever.logit_bias.assign(bias)
         is_saved = "preprocessor" not in overrides
         if has_own_tower and is_saved and retriever.preprocessor is not None:
             _check_vocabulary(retriever)
@@ -509,9 +516,14 @@ class VideoTextRetriever(SearchTask):
         return config
 
 
+def _saved_config(preset):
+    """The arguments of a preset's task; none where it has only an encoder."""
+    return preset.task["config"] if preset.task is not None else {}
+
+
 def _check_projection_dim(preset, overrides):
     """Refuses projections of another length than the trained ones."""
-    saved = preset.task["config"] if preset.task is not None else {}
+    saved = _saved_config(preset)
     new = {**saved, **overrides}.get("projection_dim")
     if "projection_dim" in saved and new != saved["projection_dim"]:
         raise ValueError(

@@ -242,6 +242,24 @@ def test_overrides_of_the_task(tiny, fitted):
     assert type(loaded) is models.VideoTextRetriever
 
 
+def test_another_loss_starts_with_logits_of_its_own(tiny, fitted, tmp_path):
+    loaded = from_preset(fitted.preset)
+    loaded.log_logit_scale.assign(np.log(50.0))
+    loaded.save_to_preset(tmp_path / "nce")
+    # As SigLIP starts; with NCE's, every pair would be a "yes" at first.
+    pairwise = from_preset(tmp_path / "nce", loss="sigmoid")
+    scale = np.exp(keras.ops.convert_to_numpy(pairwise.log_logit_scale))
+    bias = keras.ops.convert_to_numpy(pairwise.logit_bias)
+    np.testing.assert_allclose([scale, bias], [10, -10], rtol=1e-6)
+    pairwise.save_to_preset(tmp_path / "sigmoid")
+    back = from_preset(tmp_path / "sigmoid", loss="nce")
+    scale = np.exp(keras.ops.convert_to_numpy(back.log_logit_scale))
+    np.testing.assert_allclose(scale, 1 / 0.07, rtol=1e-6)
+    same = from_preset(tmp_path / "nce", loss="nce")
+    scale = np.exp(keras.ops.convert_to_numpy(same.log_logit_scale))
+    np.testing.assert_allclose(scale, 50, rtol=1e-6)
+
+
 def test_a_backbone_is_not_made_of_arguments(tiny, fitted):
     with pytest.raises(ValueError, match=r"`backbone`.*\['mask_rate'\]"):
         from_preset(fitted.preset, backbone=tiny.backbone(), mask_rate=0.5)
