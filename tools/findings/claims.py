@@ -321,6 +321,17 @@ def _claims():
     )
     yield _better(
         "e",
+        f"{BEYOND} from image to short, tuning the last layers alone is well "
+        "below tuning all.",
+        f"*temporal*: all over the last {runs.LAST_LAYERS} of "
+        f"{runs.NUM_LAYERS} layers, by {LARGE:g} points or more",
+        "temporal",
+        joint,
+        "short_last_layers",
+        least=LARGE,
+    )
+    yield _better(
+        "e",
         "From short to long, tuning the last layers loses nothing.",
         f"*long*: the last {runs.LAST_LAYERS} of {runs.NUM_LAYERS} layers "
         "less all, -2 points or more",
@@ -329,6 +340,25 @@ def _claims():
         long,
         least=-2.0,
     )
+    for run, text, seen_as, full in (
+        ("adapters", "adapters lose", "adapters less all", long),
+        ("lora", "LoRA loses", "LoRA less all", long),
+        (
+            "temporal_only",
+            "tuning attention over time alone loses",
+            "factorised, attention over time alone less all",
+            "long_factorized",
+        ),
+    ):
+        yield _better(
+            "e",
+            f"{BEYOND} from short to long, {text} nothing.",
+            f"*long*: {seen_as}, -2 points or more",
+            "long",
+            f"long_{run}",
+            full,
+            least=-2.0,
+        )
     for run, name in (
         ("masked_words", "Masked language modelling"),
         ("captions", "Captioning"),
