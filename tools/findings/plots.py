@@ -206,7 +206,7 @@ def _draw_masking(results):
     if not is_drawn:
         plt.close(figure)
         return None
-    axes[-1].legend(frameon=False, fontsize=8)
+    axes[0].legend(frameon=False, fontsize=8, loc="lower left")
     return figure
 
 
@@ -239,7 +239,7 @@ def _draw_tokens(results):
         ),
     }
     # Labels of a series lie to one side of its points.
-    sides = ((5, 4, "left"), (5, -10, "left"), (-5, 4, "right"))
+    sides = ((5, -10, "left"), (-5, 4, "right"), (5, 4, "left"))
     figure, axes = _panels(len(metrics))
     is_drawn = False
     for axis, metric in zip(axes, metrics, strict=True):
@@ -272,7 +272,7 @@ def _draw_tokens(results):
         axis.set_xlabel("tokens of a clip in training")
         axis.set_xscale("log", base=2)
         axis.set_xticks([16, 32, 64, 128], ["16", "32", "64", "128"])
-        axis.margins(x=0.15)
+        axis.margins(x=0.25)
         axis.set_ylim(bottom=0)
     if not is_drawn:
         plt.close(figure)
