@@ -65,7 +65,7 @@ def keras_encoder(name, backbone, inputs, output, num_tokens):
     """An encoder of Keras, run as `predict` and `fit` run it."""
     model = models.VideoModel(backbone.input, output)
     model.compile(keras.optimizers.AdamW(1e-5), loss="mse")
-    target = np.zeros((_BATCH_SIZE.value, _HIDDEN_DIM.value), "float32")
+    target = np.zeros((_BATCH_SIZE.value, *output.shape[1:]), "float32")
     return Encoder(
         name,
         num_tokens,
