@@ -60,9 +60,11 @@ def test_encoders_beside_one_another(tmp_path):
         tmp_path,
         "--num_frames=4",
         "--image_size=32",
+        "--batch_size=3",
         "--num_layers=2",
         "--hidden_dim=16",
         "--num_heads=2",
+        "--lora_rank=2",
     )
     count = 3 if HAS_TORCH and HAS_TRANSFORMERS else 2
     assert ("Left out: " in text) == (count == 2)
