@@ -15,6 +15,7 @@ from findings import report
 from findings import results
 from findings import runs
 from findings import training_job
+from findings import verdicts
 
 import keras_longvideo
 from keras_longvideo.data.wording import WORDS
@@ -59,9 +60,9 @@ A, B = "short_joint", "short_frame"
 
 
 def judge(a, b, metric="temporal", **bounds):
-    claim = claims.Claim("a", "", "", metric, {A: 1, B: -1}, **bounds)
+    claim = verdicts.Claim("a", "", "", metric, {A: 1, B: -1}, **bounds)
     found = {A: seeds_of(A, metric, a), B: seeds_of(B, metric, b)}
-    return claims.judge(claim, found)
+    return verdicts.judge(claim, found)
 
 
 # Of 50, 52, 54 the variance is 4, of 20, 20, 20 it is 0: the difference of 32
@@ -92,7 +93,7 @@ def test_a_verdict_needs_two_seeds_of_each_run():
     assert verdict.value == pytest.approx(32)
     assert (verdict.margin, verdict.num_seeds) == (None, 1)
     assert verdict.holds == "open"
-    assert judge([50, 52], [], least=0.0) == claims.Verdict(
+    assert judge([50, 52], [], least=0.0) == verdicts.Verdict(
         None, None, 0, "open"
     )
     # Of one degree of freedom: 12.706.
@@ -133,7 +134,7 @@ def test_a_claim_may_compare_differences():
     # Means of both sets: 59 and 61, 60 and 62, 35, 45. Masking costs joint 1
     # point and frames 10; two variances of 2 over two seeds make the error,
     # with 2 degrees of freedom.
-    verdict = claims.judge(claim, found)
+    verdict = verdicts.judge(claim, found)
     assert verdict.value == pytest.approx(10 - 1)
     assert verdict.margin == pytest.approx(4.303 * math.sqrt(2), rel=1e-3)
     assert verdict.holds == "yes"

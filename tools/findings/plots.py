@@ -4,8 +4,8 @@ import statistics
 
 import matplotlib
 
-from findings import claims
 from findings import runs
+from findings import verdicts
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -72,7 +72,7 @@ def draw_all(results, folder):
 
 def _point(results, run, metric):
     """Mean and spread, or None."""
-    scores = claims.scores_of(results, run, metric)
+    scores = verdicts.scores_of(results, run, metric)
     if not scores:
         return None
     spread = statistics.stdev(scores) if len(scores) > 1 else 0.0

@@ -7,6 +7,7 @@ from findings import claims
 from findings import plots
 from findings import results as result_files
 from findings import runs
+from findings import verdicts
 from keras_longvideo.data.files import write_atomically
 
 _OBSERVERS = ("single_frame", "shuffled_frames", "sixteen_frames")
@@ -87,7 +88,7 @@ def write_report(folder, scale):
             last_layers=runs.LAST_LAYERS,
             held_out=scale.held_out,
             sampling=100 * (0.25 / scale.held_out) ** 0.5,
-            confidence=claims.CONFIDENCE,
+            confidence=verdicts.CONFIDENCE,
         ).replace("\n\n\n\n", "\n\n")
     ]
     parts += [_row(claim, results) for claim in claims.CLAIMS]
@@ -136,7 +137,7 @@ def _oracles(results):
 
 
 def _row(claim, results):
-    verdict = claims.judge(claim, results)
+    verdict = verdicts.judge(claim, results)
     value = "-" if verdict.value is None else f"{verdict.value:+.1f}"
     if verdict.margin is not None:
         value += f" ± {verdict.margin:.1f}"
@@ -174,7 +175,7 @@ def _all_runs(results):
             str(runs.tokens(run)),
         ]
         cells += [
-            _mean_and_spread(claims.scores_of(results, run.name, metric))
+            _mean_and_spread(verdicts.scores_of(results, run.name, metric))
             for metric in _SHOWN
         ]
         cells.append(f"{len(found)}")
