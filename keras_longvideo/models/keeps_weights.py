@@ -1,5 +1,7 @@
 """A model that keeps its weights when a batch fails."""
 
+import functools
+
 
 def keeps_weights(cls):
     """Class decorator: an error in `fit`, `evaluate` or `predict` is no loss.
@@ -27,24 +29,22 @@ def keeps_weights(cls):
             self._jax_state = dict(zip(names, values, strict=True))
         return values
 
-    def evaluate(self, *args, **kwargs):
-        try:
-            return super(cls, self).evaluate(*args, **kwargs)
-        except BaseException:
-            _put_back(self)
-            raise
-
-    def predict(self, *args, **kwargs):
-        try:
-            return super(cls, self).predict(*args, **kwargs)
-        except BaseException:
-            _put_back(self)
-            raise
-
     cls._get_jax_state = _get_jax_state
-    cls.evaluate = evaluate
-    cls.predict = predict
+    cls.evaluate = _putting_back(cls.evaluate)
+    cls.predict = _putting_back(cls.predict)
     return cls
+
+
+def _putting_back(method):
+    @functools.wraps(method)
+    def wrapped(self, *args, **kwargs):
+        try:
+            return method(self, *args, **kwargs)
+        except BaseException:
+            _put_back(self)
+            raise
+
+    return wrapped
 
 
 def _put_back(model):

@@ -7,7 +7,6 @@ from keras import ops
 
 from keras_longvideo.evaluation import retrieval_metrics
 from keras_longvideo.models.processes import feeding_own_share
-from keras_longvideo.models.processes import own_share
 from keras_longvideo.models.task_data import check_length
 from keras_longvideo.models.video_batches import Batches
 from keras_longvideo.models.video_batches import as_list
@@ -192,14 +191,13 @@ class SearchTask(VideoTask):
             )
         if not has_captions:
             check_length(x, "steps", steps)
-            with feeding_own_share():
-                pairs = self.predict(
-                    x if is_dict else own_share(x),
-                    batch_size,
-                    verbose=verbose,
-                    steps=steps,
-                    callbacks=callbacks,
-                )
+            pairs = self.predict(
+                x,
+                batch_size,
+                verbose=verbose,
+                steps=steps,
+                callbacks=callbacks,
+            )
             return retrieval_metrics(
                 pairs["video_embeddings"],
                 pairs["text_embeddings"],

@@ -6,7 +6,6 @@ from keras_longvideo.models.processes import check_full_batches
 from keras_longvideo.models.processes import feeding_own_share
 from keras_longvideo.models.processes import is_split
 from keras_longvideo.models.processes import own_share
-from keras_longvideo.models.processes import padded_batch_size
 from keras_longvideo.models.task_data import batches
 from keras_longvideo.models.task_data import is_dataset
 from keras_longvideo.models.task_data import string_paths
@@ -133,35 +132,6 @@ class VideoClassifier(VideoTask):
             return super().evaluate(
                 string_paths(x), y, batch_size, sample_weight, **kwargs
             )
-
-    def predict(self, x=None, batch_size=None, **kwargs):
-        """Computes the classes of videos, of files as well as of arrays.
-
-        Under a `keras.distribution`, where a batch is split over devices, the
-        last video is repeated until all batches are full, and what comes of
-        the others is returned; a `tf.data.Dataset` has to be of full batches.
-        Each of several processes is given the same videos or dataset, reads
-        its own share, and gets all that comes of them.
-
-        Args:
-            x: videos as `fit` takes them.
-            batch_size: int. Defaults to `32`; for a dataset, it is its own.
-            **kwargs: see `keras.Model.predict`.
-
-        Returns:
-            A float32 array of shape `(videos, num_classes)`.
-        """
-        num_examples = None
-        if is_split() and is_dataset(x):
-            x = own_share(x)
-        elif is_split():
-            x = self._named(x)
-            num_examples = len(next(iter(x.values())))
-            size = padded_batch_size(batch_size or 32, num_examples)
-            x, batch_size = batches(x, batch_size=size, pads=True), None
-        with feeding_own_share():
-            outputs = super().predict(string_paths(x), batch_size, **kwargs)
-        return outputs[:num_examples]
 
     def compile(self, optimizer="auto", loss="auto", metrics="auto", **kwargs):
         """Configures the classifier for training.

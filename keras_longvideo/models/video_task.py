@@ -12,7 +12,9 @@ from keras_longvideo.models.preset_saving import whole_preset
 from keras_longvideo.models.processes import check_batch_size
 from keras_longvideo.models.processes import feeding_own_share
 from keras_longvideo.models.processes import is_first
+from keras_longvideo.models.processes import is_split
 from keras_longvideo.models.processes import own_share
+from keras_longvideo.models.processes import padded_batch_size
 from keras_longvideo.models.processes import returns_whole_outputs
 from keras_longvideo.models.processes import whole_weights
 from keras_longvideo.models.quantization import quantize_as_saved
@@ -20,6 +22,7 @@ from keras_longvideo.models.quantization import quantizes
 from keras_longvideo.models.task_data import batches
 from keras_longvideo.models.task_data import check_length
 from keras_longvideo.models.task_data import is_dataset
+from keras_longvideo.models.task_data import string_paths
 from keras_longvideo.models.video_model import takes_videos
 from keras_longvideo.models.vivit.vivit_backbone import ViViTBackbone
 
@@ -215,6 +218,38 @@ class VideoTask(Task):
                 shuffle=False,
                 **kwargs,
             )
+
+    def predict(self, x=None, batch_size=None, **kwargs):
+        """Computes the task's outputs, of files as well as of arrays.
+
+        Under a `keras.distribution`, where a batch is split over devices, the
+        last example is repeated until all batches are full, and what comes of
+        the others is returned; a `tf.data.Dataset` has to be of full batches.
+        Each of several processes is given the same videos or dataset, reads
+        its own share, and gets all that comes of them.
+
+        Args:
+            x: examples as `fit` takes them.
+            batch_size: int. Defaults to `32`; for a dataset, it is its own.
+            **kwargs: see `keras.Model.predict`.
+
+        Returns:
+            What the task makes of a batch, of all examples: an array, or a
+            dict of arrays. Of a classifier it has the shape
+            `(videos, num_classes)`, of a retriever each has
+            `(videos, projection_dim)`.
+        """
+        num_examples = None
+        if is_split() and is_dataset(x):
+            x = own_share(x)
+        elif is_split():
+            x = self._named(x)
+            num_examples = len(next(iter(x.values())))
+            size = padded_batch_size(batch_size or 32, num_examples)
+            x, batch_size = batches(x, batch_size=size, pads=True), None
+        with feeding_own_share():
+            outputs = super().predict(string_paths(x), batch_size, **kwargs)
+        return keras.tree.map_structure(lambda y: y[:num_examples], outputs)
 
     def _batches(self, x, y, sample_weight, batch_size, shuffle, training):
         """This process's share of batches of arrays or lists."""

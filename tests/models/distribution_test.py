@@ -127,6 +127,9 @@ def check_uses(received, expected):
         np.testing.assert_allclose(
             received[name], expected[name], atol=1e-5, err_msg=name
         )
+    for name in ("videos", "texts"):
+        predicted = received["predicted"][f"{name[:-1]}_embeddings"]
+        np.testing.assert_allclose(predicted, expected[name], atol=1e-5)
     for name in ("hits", "metrics", "metrics of a dataset"):
         assert received[name] == expected[name], name
 

@@ -139,6 +139,7 @@ def uses(retriever):
         "metrics of a dataset": retriever.evaluate(
             dataset.batch(BATCH, drop_remainder=True), verbose=0
         ),
+        "predicted": retriever.predict(pairs, batch_size=BATCH, verbose=0),
     }
 
 
