@@ -7,6 +7,7 @@ from keras_longvideo.layers.attention import Attention
 from keras_longvideo.layers.dense import Dense
 from keras_longvideo.layers.layer_normalization import LayerNormalization
 from keras_longvideo.ops import activate
+from keras_longvideo.ops import check_activation
 
 
 @keras.saving.register_keras_serializable(package="keras_longvideo")
@@ -51,6 +52,7 @@ class AttentionPooling(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
+        check_activation(activation)
         self.num_heads = num_heads
         self.intermediate_dim = intermediate_dim
         self.activation = activation

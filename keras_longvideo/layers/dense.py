@@ -66,6 +66,16 @@ class Dense(keras.layers.EinsumDense):
             outputs = outputs + update * (self.lora_alpha / self.lora_rank)
         return self.activation(outputs)
 
+    @property
+    def kernel(self):
+        """The kernel, with the update of LoRA where there is one."""
+        if not self.lora_enabled:
+            return super().kernel
+        update = ops.tensordot(self.lora_kernel_a, self.lora_kernel_b, 1)
+        kernel = ops.cast(self._kernel, "float32")
+        kernel = kernel + update * (self.lora_alpha / self.lora_rank)
+        return ops.cast(kernel, self._kernel.dtype)
+
     def enable_lora(self, rank, lora_alpha=None):
         """Adds a low-rank update, which starts at zero; the kernel is frozen.
 
@@ -111,10 +121,9 @@ class Dense(keras.layers.EinsumDense):
         """Adds the low-rank update to the kernel for good."""
         if not self.lora_enabled:
             return
-        update = ops.tensordot(self.lora_kernel_a, self.lora_kernel_b, 1)
-        kernel = ops.cast(self._kernel, "float32")
-        kernel = kernel + update * (self.lora_alpha / self.lora_rank)
-        self._kernel.assign(ops.cast(kernel, self._kernel.dtype))
+        self._kernel.assign(self.kernel)
+        # A graph of TensorFlow's that has the update in it now adds nothing.
+        self.lora_kernel_b.assign(ops.zeros(self.lora_kernel_b.shape))
         forget_weight(self, "lora_kernel_a")
         forget_weight(self, "lora_kernel_b")
         self.lora_enabled = False

@@ -52,8 +52,10 @@ class FactorizedBlock(FrameBlock):
             # training gives it away. On the devices: of several processes,
             # each holds a part.
             over_time.assign(ops.copy(over_space))
+        # Read as it is: on torch, what `remat` computes again has to be of the
+        # dtype that it was before, and is outside of Keras's scope of casts.
         self.time_gate = self.add_weight(
-            name="time_gate", shape=(), initializer="zeros"
+            name="time_gate", shape=(), initializer="zeros", autocast=False
         )
 
     def _attend_frames(self, frames, token_mask, times):

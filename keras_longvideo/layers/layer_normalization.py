@@ -1,6 +1,7 @@
 """Layer normalisation with a backward pass of its own."""
 
 import keras
+from keras import ops
 
 from keras_longvideo.ops import layer_normalization
 
@@ -34,4 +35,7 @@ class LayerNormalization(keras.layers.LayerNormalization):
         super().__init__(epsilon=epsilon, **kwargs)
 
     def call(self, inputs):
-        return layer_normalization(inputs, self.gamma, self.beta, self.epsilon)
+        outputs = layer_normalization(
+            inputs, self.gamma, self.beta, self.epsilon
+        )
+        return ops.cast(outputs, self.compute_dtype)

@@ -351,6 +351,10 @@ class VideoTextRetriever(SearchTask):
         check_microbatch_size(microbatch_size)
         self.microbatch_size = microbatch_size
         super().compile(optimizer, **kwargs)
+        if keras.backend.backend() == "tensorflow":
+            # Graphs, without adapters that came since they were drawn.
+            self.video_encoder.predict_function = None
+            self.text_encoder.predict_function = None
 
     # Through it, Keras's trainer on JAX calls the model.
     def stateless_call(self, *args, training=None, **kwargs):

@@ -311,7 +311,10 @@ def _direct(query, key, value, key_mask):
     weights = ops.exp(scores - ops.max(scores, axis=-1, keepdims=True))
     # Dividing the few outputs costs less than dividing the many weights.
     total = ops.sum(weights, axis=-1, keepdims=True)
-    output = ops.matmul(ops.cast(weights, value.dtype), value)
+    dtype = keras.backend.standardize_dtype(value.dtype)
+    # Of many values, the sum may leave float16's range.
+    matmul = _float32_matmul if dtype == "float16" else ops.matmul
+    output = matmul(ops.cast(weights, dtype), value)
     output = ops.cast(ops.cast(output, "float32") / total, value.dtype)
     return ops.transpose(output, (0, 2, 1, 3))
 

@@ -62,7 +62,9 @@ def chunked_attention(query, key, value, key_mask=None):
             largest = tf.reduce_max(chunk, axis=-1, keepdims=True)
             weights = tf.exp(chunk - largest)
             total = tf.reduce_sum(weights, axis=-1, keepdims=True)
-            output = tf.matmul(tf.cast(weights, value.dtype), value)
+            # Of many values, the sum may leave float16's range.
+            matmul = _float32_matmul if value.dtype == tf.float16 else tf.matmul
+            output = matmul(tf.cast(weights, value.dtype), value)
             output = tf.cast(output, tf.float32) / total
             return tf.cast(output, value.dtype), largest + tf.math.log(total)
 

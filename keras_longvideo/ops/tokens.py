@@ -18,6 +18,9 @@ def split_into_tubelets(pixel_values, tubelet_size):
         dtype of `pixel_values`. Tubelets run over time first, then rows, then
         columns: number `(time * rows + row) * columns + column`.
 
+    Raises:
+        ValueError: if tubelets do not divide the videos.
+
     Example:
 
     ```python
@@ -28,6 +31,13 @@ def split_into_tubelets(pixel_values, tubelet_size):
     split_into_tubelets(video, (2, 16, 16)).shape  # (1, 8, 1536)
     ```
     """
+    sizes = pixel_values.shape[1:4]
+    if any(n % m for n, m in zip(sizes, tubelet_size, strict=True)):
+        raise ValueError(
+            "`tubelet_size` must divide the frames, height and width of "
+            f"`pixel_values`, {tuple(sizes)}. "
+            f"Received: tubelet_size={tuple(tubelet_size)}"
+        )
     if keras.backend.backend() != "jax":
         return _split(pixel_values, tubelet_size)
     # One tubelet deep at a time: on TPU, a transposition of 16 x 16 pixels
@@ -94,7 +104,7 @@ def repeat_last_frame(tubelets, frame_mask):
 
     Returns:
         A tensor like `tubelets`. In a tubelet without any real frame, all
-        frames are its first one; its token is to be masked out.
+        frames are zeros; its token is to be masked out.
 
     Example:
 
@@ -110,11 +120,12 @@ def repeat_last_frame(tubelets, frame_mask):
     _, num_tubelets, t = frame_mask.shape
     size = tubelets.shape[2]
     tubelets = ops.reshape(tubelets, (-1, num_tubelets, t, size // t))
-    frames = [tubelets[:, :, 0]]
-    for i in range(1, t):
+    # Masked out or not, a NaN would spread.
+    frames = [ops.zeros_like(tubelets[:, :, 0])]
+    for i in range(t):
         is_real = frame_mask[:, :, i, None]
         frames.append(ops.where(is_real, tubelets[:, :, i], frames[-1]))
-    return ops.reshape(ops.stack(frames, axis=2), (-1, num_tubelets, size))
+    return ops.reshape(ops.stack(frames[1:], axis=2), (-1, num_tubelets, size))
 
 
 def keep_indices(noise, num_kept, token_mask=None):

@@ -18,6 +18,11 @@ def test_mean_by_hand():
         assert ops.convert_to_numpy(pooled).tolist() == [[2, 4]]
 
 
+def test_an_unknown_activation():
+    with pytest.raises(ValueError, match="`activation` must be one of"):
+        AttentionPooling(2, 32, activation="relu")
+
+
 def test_last_token_by_hand():
     tokens = np.array([[[1.0], [2.0], [3.0]]] * 3)
     mask = np.array([[1, 0, 0], [1, 1, 0], [1, 1, 1]])

@@ -342,6 +342,22 @@ def test_evaluate(tiny, fitted, video_files):
     assert retriever.evaluate(dataset, verbose=0) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("way", [{"adapter_dim": 3}, {"lora_rank": 2}])
+def test_what_was_added_is_searched_with(tiny, way):
+    retriever, clips = tiny.retriever(), tiny.clips()
+    before = retriever.encode_video(clips, verbose=0)
+    retriever.backbone.adapt(**way)
+    rng = np.random.default_rng(0)
+    for weight in retriever.backbone.trainable_weights:
+        if "adapter_" in weight.path or "lora_" in weight.path:
+            weight.assign(rng.normal(size=weight.shape))
+    tiny.compile(retriever)
+    after = retriever.encode_video(clips, verbose=0)
+    assert np.abs(after - before).max() > 0.01
+    expected = tiny.outputs(retriever)["video_embeddings"]
+    np.testing.assert_allclose(after, expected, atol=1e-5)
+
+
 def test_evaluate_takes_steps_of_a_dataset(tiny, fitted, video_files):
     retriever = fitted.retriever
     pairs = {"videos": video_files, "captions": tiny.captions}

@@ -176,6 +176,21 @@ def test_the_reference_has_the_gradient_of_its_output():
     )
 
 
+@pytest.mark.parametrize(
+    "implementation", [x for x in IMPLEMENTATIONS if x != "splash"]
+)
+def test_float16_of_many_keys(implementation):
+    # Of 8192 alike, a sum of values that are not yet weighted is 73,728.
+    query, keys = np.zeros((1, 2, 1, 8)), np.zeros((1, 8192, 1, 8))
+    arrays = [x.astype("float16") for x in (query, keys, keys + 9)]
+    output = dot_product_attention(
+        *map(ops.convert_to_tensor, arrays), implementation=implementation
+    )
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(output), np.full(query.shape, 9), rtol=1e-3
+    )
+
+
 @pytest.mark.skipif(BACKEND == "torch", reason="torch has no chunked one")
 def test_not_compiled(small_chunks):
     arrays = inputs(8)

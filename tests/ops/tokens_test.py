@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from keras import ops
 
 from keras_longvideo.ops import gather_tokens
@@ -23,6 +24,13 @@ def test_tubelets_keep_uint8():
     assert ops.convert_to_numpy(tubelets).dtype == np.uint8
 
 
+@pytest.mark.parametrize("tubelet_size", [(3, 2, 2), (2, 3, 2), (2, 2, 3)])
+def test_tubelets_that_do_not_divide(tubelet_size):
+    video = np.zeros((2, 4, 4, 4, 3), "uint8")
+    with pytest.raises(ValueError, match=r"must divide .* \(4, 4, 4\)"):
+        split_into_tubelets(video, tubelet_size)
+
+
 def test_gather_tokens_of_any_rank():
     tokens = np.arange(2 * 5 * 3 * 2).reshape(2, 5, 3, 2)
     indices = np.array([[0, 4], [2, 2]])
@@ -39,7 +47,7 @@ def test_repeat_last_frame():
     assert filled[0].tolist() == [
         [1, 2, 3, 4],
         [5, 6, 6, 6],
-        [9, 9, 9, 9],
+        [0, 0, 0, 0],
     ]
 
 

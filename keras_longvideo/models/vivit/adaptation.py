@@ -3,6 +3,7 @@
 import keras
 
 from keras_longvideo.models.vivit.arguments import check_int
+from keras_longvideo.models.vivit.arguments import is_int
 
 # Parts of the paths of what may be no source's: frozen, the gate would stay
 # shut, and a pooling random.
@@ -40,6 +41,19 @@ def adapt(backbone, last_layers, adapter_dim, lora_rank, temporal_only):
         _train_parts(backbone, ("time_attention/", *_STARTED_AFRESH))
     else:
         _train_parts(backbone, ("",))
+
+
+def restore(backbone, adapter_dim, lora_rank):
+    """Adds what a saved encoder has, to be trained; see `ViViTBackbone`."""
+    parts = []
+    if adapter_dim is not None:
+        add_adapters(backbone, adapter_dim)
+        parts.append("adapter_")
+    if lora_rank is not None:
+        add_lora(backbone, lora_rank)
+        parts.append("lora_")
+    if parts:
+        _train_parts(backbone, (*parts, *_STARTED_AFRESH))
 
 
 def add_adapters(backbone, adapter_dim):
@@ -84,7 +98,7 @@ def _check_dim(name, dim, present):
 
 
 def _train_last_layers(backbone, last_layers):
-    if not 0 <= last_layers <= backbone.num_layers:
+    if not is_int(last_layers, 0) or last_layers > backbone.num_layers:
         raise ValueError(
             "`last_layers` must be None or an int from 0 to "
             f"{backbone.num_layers}, the number of layers. "

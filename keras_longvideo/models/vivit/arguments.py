@@ -51,7 +51,7 @@ def check(
         shapes.append(("tubelet_size", tubelet_size, meaning))
     for name, value, meaning in shapes:
         is_three = isinstance(value, (tuple, list)) and len(value) == 3
-        if not is_three or not all(map(_is_int, value)):
+        if not is_three or not all(map(is_int, value)):
             raise ValueError(
                 f"`{name}` must be three ints of at least 1 {meaning}. "
                 f"Received: {name}={value!r}"
@@ -97,14 +97,15 @@ def check(
 
 def check_int(name, value, least=1):
     """Refuses what is not an int of at least `least`."""
-    if not _is_int(value, least):
+    if not is_int(value, least):
         raise ValueError(
             f"`{name}` must be an int of at least {least}. "
             f"Received: {name}={value!r}"
         )
 
 
-def _is_int(value, least=1):
+def is_int(value, least=1):
+    """Whether something is an int of at least `least`."""
     is_int = isinstance(value, numbers.Integral)
     return is_int and not isinstance(value, bool) and value >= least
 

@@ -352,10 +352,7 @@ class ViViTBackbone(Backbone):
         self.remat = remat
         self.scale = scale
         self.offset = offset
-        if adapter_dim is not None:
-            self.adapt(adapter_dim=adapter_dim)
-        if lora_rank is not None:
-            self.adapt(lora_rank=lora_rank)
+        adaptation.restore(self, adapter_dim, lora_rank)
 
     @classmethod
     def from_preset(cls, preset, load_weights=True, **overrides):

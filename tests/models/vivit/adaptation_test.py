@@ -222,6 +222,27 @@ def test_lora_is_merged_on_request(tmp_path):
     np.testing.assert_allclose(pooled(again), before, atol=1e-4)
 
 
+def test_predictions_after_a_merge():
+    backbone = make(lora_rank=2)
+    shake(backbone, "lora_")
+    model = VideoModel(backbone.input, backbone.output["pooled_output"])
+    before = model.predict(make_video(), verbose=0)
+    backbone.merge_lora()
+    after = model.predict(make_video(), verbose=0)
+    np.testing.assert_allclose(after, before, atol=1e-4)
+    np.testing.assert_allclose(after, pooled(backbone), atol=1e-5)
+
+
+def test_adapters_and_lora_are_both_trained_on(tmp_path):
+    backbone = make(lora_rank=2, adapter_dim=3)
+    paths = [w.path for w in backbone.trainable_weights]
+    for name in ("adapter_down", "adapter_up", "lora_kernel_a"):
+        assert any(name in path for path in paths)
+    assert count(backbone.trainable_weights) == 2 * (LORA + ADAPTER) + PATCH
+    again = ViViTBackbone.from_config(backbone.get_config())
+    assert [w.path for w in again.trainable_weights] == paths
+
+
 def test_lora_of_a_map_equals_its_formula():
     backbone = make()
     backbone.adapt(lora_rank=2)
@@ -238,6 +259,11 @@ def test_lora_of_a_map_equals_its_formula():
     np.testing.assert_allclose(
         ops.convert_to_numpy(query(x)), expected, atol=1e-5
     )
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(query.kernel),
+        kernel + np.tensordot(a, b, 1),
+        atol=1e-5,
+    )
 
 
 def test_weights_without_an_update_do_not_fit_one_with_it(tmp_path):
@@ -252,6 +278,7 @@ def test_weights_without_an_update_do_not_fit_one_with_it(tmp_path):
     [
         ({"adapter_dim": 0}, "`adapter_dim` must be an int of at least 1"),
         ({"lora_rank": 1.5}, "`lora_rank` must be an int of at least 1"),
+        ({"last_layers": 1.0}, "`last_layers` must be None or an int from 0"),
         ({"lora_rank": 2, "last_layers": 1}, "one of .* at a time"),
         ({"temporal_only": True}, "needs an encoder with attention over time"),
     ],

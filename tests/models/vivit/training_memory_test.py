@@ -101,6 +101,18 @@ def test_remat_changes_no_number(dropout_rate):
         np.testing.assert_allclose(a, b, atol=1e-6)
 
 
+@pytest.mark.parametrize("attention", ["joint", "factorized", "frame"])
+def test_remat_in_bfloat16(attention):
+    before, after = trained(
+        attention=attention,
+        mask_mode="tube",
+        dtype="mixed_bfloat16",
+        remat=True,
+    )
+    assert all(np.isfinite(x).all() for x in after)
+    assert any((a != b).any() for a, b in zip(before, after, strict=True))
+
+
 def test_remat_keeps_one_activation_a_block():
     few, many = (kept_bytes(make(n, remat=True)) for n in (2, 6))
     assert ACTIVATION <= (many - few) / 4 < 1.5 * ACTIVATION

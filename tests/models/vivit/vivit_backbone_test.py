@@ -84,6 +84,13 @@ def test_padding_changes_nothing(pooling):
         atol=1e-5,
     )
     assert short["sequence_output"].shape == (2, 12, 16)
+    # Floats are pixels that are scaled already.
+    floats = backbone.scale * video.astype("float32") + backbone.offset
+    floats[:, 4:] = np.nan
+    third = run(backbone, {"pixel_values": floats, "frame_mask": mask})
+    np.testing.assert_allclose(
+        third["pooled_output"], first["pooled_output"], atol=1e-5
+    )
 
 
 def test_clips_of_unequal_length_in_one_batch():
