@@ -205,6 +205,8 @@ def plot(report, path):
 
 
 def main(argv):
+    if len(argv) > 1:
+        raise app.UsageError(f"Unexpected arguments: {argv[1:]}")
     shape = (
         _BATCH_SIZE.value,
         _TOKENS.value,

@@ -240,7 +240,9 @@ def draw(results, path):
     figure.savefig(path)
 
 
-def main(_):
+def main(argv):
+    if len(argv) > 1:
+        raise app.UsageError(f"Unexpected arguments: {argv[1:]}")
     encoders = [ours(), video_prism()]
     if importlib.util.find_spec("transformers") and importlib.util.find_spec(
         "torch"

@@ -231,7 +231,9 @@ def _draw_panel(panel, here):
         panel.legend(fontsize=8, loc="upper left")
 
 
-def main(_):
+def main(argv):
+    if len(argv) > 1:
+        raise app.UsageError(f"Unexpected arguments: {argv[1:]}")
     output = pathlib.Path(_OUTPUT.value)
     output.mkdir(parents=True, exist_ok=True)
     chosen = [

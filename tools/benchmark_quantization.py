@@ -57,7 +57,9 @@ def measure(retriever, manifest):
     return videos, texts, metrics, num_bytes
 
 
-def main(_):
+def main(argv):
+    if len(argv) > 1:
+        raise app.UsageError(f"Unexpected arguments: {argv[1:]}")
     manifest = data.read_manifest(_MANIFEST.value)
     retriever = models.VideoTextRetriever.from_preset(_PRESET.value)
     videos, texts, before, bytes_before = measure(retriever, manifest)

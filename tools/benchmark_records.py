@@ -143,7 +143,9 @@ def measure(num_frames, folder):
     return rows
 
 
-def main(_):
+def main(argv):
+    if len(argv) > 1:
+        raise app.UsageError(f"Unexpected arguments: {argv[1:]}")
     rows = []
     for num_frames in map(int, _CLIP_FRAMES.value):
         with tempfile.TemporaryDirectory() as folder:

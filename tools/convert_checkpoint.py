@@ -25,7 +25,9 @@ _SOURCE = flags.DEFINE_string(
 _OUTPUT = flags.DEFINE_string("output", None, "Folder of the preset.")
 
 
-def main(_):
+def main(argv):
+    if len(argv) > 1:
+        raise app.UsageError(f"Unexpected arguments: {argv[1:]}")
     differences = convert(_SOURCE.value, _OUTPUT.value)
     print(json.dumps({"output": _OUTPUT.value, "differences": differences}))
 

@@ -57,7 +57,9 @@ def default_command(run, name):
     )
 
 
-def main(_):
+def main(argv):
+    if len(argv) > 1:
+        raise app.UsageError(f"Unexpected arguments: {argv[1:]}")
     if not all("=" in entry for entry in _MANIFESTS.value):
         raise app.UsageError(
             f"--manifests must be NAME=PATH,... Received: {_MANIFESTS.value}"

@@ -48,7 +48,9 @@ _BATCH_SIZE = flags.DEFINE_integer(
 _MICROBATCH_SIZE = flags.DEFINE_integer(
     "microbatch_size", None, "As in VideoTextRetriever.compile."
 )
-_MASK_RATE = flags.DEFINE_float("mask_rate", 0.0, "Share of tokens dropped.")
+_MASK_RATE = flags.DEFINE_float(
+    "mask_rate", None, "Share of tokens dropped; by default the preset's."
+)
 _TRAINABLE_LAYERS = flags.DEFINE_integer(
     "trainable_layers", None, "Tune the last ones alone; by default all."
 )
@@ -73,7 +75,11 @@ _TUBELET_SIZE = flags.DEFINE_list(
     "Frames, height and width, such as 4,32,32; by default the preset's.",
 )
 _TUBES = flags.DEFINE_bool("tubes", False, "TubeViT's tubes, not tubelets.")
-_REMAT = flags.DEFINE_bool("remat", False, "Recompute blocks going backward.")
+_REMAT = flags.DEFINE_bool(
+    "remat",
+    None,
+    "Recompute blocks going backward; by default as the preset.",
+)
 _TEXT_TOWER = flags.DEFINE_enum(
     "text_tower", "base", ["tiny", "medium", "base"], "Size of the BERT."
 )
@@ -127,7 +133,10 @@ class Plan:
 
 def build_retriever():
     """The retriever that the flags describe, with random weights."""
-    overrides = {"mask_rate": _MASK_RATE.value, "remat": _REMAT.value}
+    overrides = {}
+    for flag in (_MASK_RATE, _REMAT):
+        if flag.value is not None:
+            overrides[flag.name] = flag.value
     if _NUM_FRAMES.value is not None:
         overrides["num_frames"] = _NUM_FRAMES.value
     if _IMAGE_SIZE.value is not None:
@@ -399,7 +408,9 @@ def report(plan):
     print(_line(plan) + f" on {plan.num_devices} x {_TOPOLOGY.value}")
 
 
-def main(_):
+def main(argv):
+    if len(argv) > 1:
+        raise app.UsageError(f"Unexpected arguments: {argv[1:]}")
     if _QUICK.value:
         jax.config.update("jax_exec_time_optimization_effort", -1.0)
     if _TOPOLOGY.value == "local":

@@ -42,7 +42,9 @@ _SET = flags.DEFINE_multi_string(
 )
 
 
-def main(_):
+def main(argv):
+    if len(argv) > 1:
+        raise app.UsageError(f"Unexpected arguments: {argv[1:]}")
     stage = read_stage(_CONFIG.value, _STEPS.value, _SEED.value, _SET.value)
     results = training.pretrain(stage, _OUTPUT.value)
     for name, value in results.items():

@@ -172,7 +172,9 @@ def tail(path):
     return "\n".join(f"    {line}" for line in lines[-TAIL:])
 
 
-def main(_):
+def main(argv):
+    if len(argv) > 1:
+        raise app.UsageError(f"Unexpected arguments: {argv[1:]}")
     began = time.monotonic()
     if _SCALE.value != _SCALE.default and _REPORT.value == _REPORT.default:
         raise app.UsageError(

@@ -45,7 +45,7 @@ def plan_here(batch_size=4, **flags):
     if not flagsaver.flags.FLAGS.is_parsed():
         flagsaver.flags.FLAGS(["plan_memory"])
     tiny = {"preset": "short_vivit_tiny", "text_tower": "tiny"}
-    with flagsaver.flagsaver(**tiny, **flags):
+    with flagsaver.flagsaver(**{**tiny, **flags}):
         result = plan_memory.plan(
             plan_memory.build_retriever(), batch_size, jax.local_devices()
         )
@@ -69,6 +69,9 @@ def test_flags_change_the_plan_as_they_should():
     # Weights, and two of AdamW's for each: 4 bytes each.
     assert everything["argument_bytes"] > 3 * 4 * 1.5e6
     masked = plan_here(batch_size=8, mask_rate=0.75)
+    # As a preset that was trained with masking has it.
+    as_saved = plan_here(batch_size=8, preset="short_vivit_tiny_shapes_masked")
+    assert as_saved["keep_tokens"] == masked["keep_tokens"]
     assert masked["keep_tokens"] * 4 == everything["keep_tokens"]
     assert masked["flops"] < everything["flops"]
     assert masked["temporary_bytes"] < everything["temporary_bytes"]

@@ -324,7 +324,9 @@ def test_full_results_do_not_take_the_place_of_small_ones(tool):
         flagsaver.flagsaver(scale="full", report="docs/findings"),
         pytest.raises(app.UsageError, match="--report of its own"),
     ):
-        tool.main([])
+        tool.main(["reproduce_findings.py"])
+    with pytest.raises(app.UsageError, match=r"Unexpected.*\['1'\]"):
+        tool.main(["reproduce_findings.py", "1"])
     with pytest.raises(app.UsageError, match=r"Received: \['z'\]"):
         tool.choose(["a", "z"], [0], None)
 
