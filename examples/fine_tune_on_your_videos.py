@@ -19,7 +19,6 @@ os.environ.setdefault("KERAS_BACKEND", "jax")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import csv
-import re
 from pathlib import Path
 
 import keras
@@ -51,7 +50,9 @@ CLIP_SECONDS = 0.5
 CLIPS_A_SCENE = 6
 
 
-def main(_):
+def main(argv):
+    if len(argv) > 1:
+        raise app.UsageError(f"Unexpected arguments: {argv[1:]}")
     keras.utils.set_random_seed(0)
 
     # 1. Videos and captions: a folder of clips, and a csv file that names them.
@@ -75,6 +76,13 @@ def main(_):
             )
         held_out = {name: column[num_train:] for name, column in train.items()}
         train = {name: column[:num_train] for name, column in train.items()}
+    batch_size = min(BATCH_SIZE.value, len(train["videos"]))
+    if batch_size < 2:
+        raise app.UsageError(
+            "A batch needs at least 2 videos, to be told apart. Received: "
+            f"{len(train['videos'])} videos for training, "
+            f"--batch_size={BATCH_SIZE.value}"
+        )
     print(
         f"{len(train['videos'])} videos for training, "
         f"{len(held_out['videos'])} held out"
@@ -95,19 +103,25 @@ def main(_):
 
     # 4. Words. The preset knows those of its own captions. Any other falls to
     # pieces, in the end to letters, and one with a letter that the preset has
-    # never seen becomes "[UNK]", whatever it was. So add yours.
-    words = new_words(retriever, train)
-    print(f"{len(words)} new words, such as: {' '.join(words[:8])}")
-    for word in words[:2]:
-        print(f"  {word} is read as {' '.join(pieces(retriever, word))}")
-    retriever = with_words(retriever, words)
+    # never seen becomes "[UNK]", whatever it was. So add yours. (Where it was
+    # made of a published SigLIP or CLIP, it has read nearly all there is.)
+    captions = [c for several in train["captions"] for c in several]
+    tokenizer = retriever.preprocessor.tokenizer
+    if isinstance(tokenizer, keras_hub.tokenizers.BertTokenizer):
+        new = new_words(tokenizer, captions)
+        whole = [w for w in new if len(w) > 1 and not w.startswith("##")]
+        print(f"{len(whole)} new words, such as: {' '.join(whole[:8])}")
+        for word in whole[:2]:
+            print(f"  {word} is read as {' '.join(pieces(tokenizer, word))}")
+        retriever = with_words(retriever, new, captions)
+    length = retriever.preprocessor.sequence_length
+    print(f"Captions are read up to {length} pieces")
 
     # 5. Tuning, of all weights: what is seen is as new as what is read. A few
     # steps of warm-up keep the first gradients, of a model that is far off,
     # from doing harm. The more videos there are, the fewer epochs it takes. As
     # few as here the model will know by heart; and clips of one scene, with the
     # same captions, stand against each other where they meet in a batch.
-    batch_size = min(BATCH_SIZE.value, len(train["videos"]))
     steps = EPOCHS.value * (len(train["videos"]) // batch_size)
     learning_rate = keras.optimizers.schedules.CosineDecay(
         1e-5, steps, warmup_target=5e-4, warmup_steps=max(steps // 10, 1)
@@ -167,21 +181,22 @@ def recall(retriever, manifest):
     }
 
 
-def pieces(retriever, word):
-    """What the tokenizer makes of a word."""
-    tokenizer = retriever.preprocessor.tokenizer
+def pieces(tokenizer, word):
+    """What a tokenizer makes of a word."""
     return [tokenizer.id_to_token(int(i)) for i in np.array(tokenizer(word))]
 
 
-def new_words(retriever, manifest):
-    """The words of the captions that the tokenizer does not know whole."""
-    text = " ".join(c for captions in manifest["captions"] for c in captions)
-    words = sorted(set(re.findall(r"\w+", text.lower())))
-    return [word for word in words if pieces(retriever, word) != [word]]
+def new_words(tokenizer, captions):
+    """The words of captions, and their letters, that a tokenizer lacks."""
+    words = models.learn_vocabulary(
+        captions, vocabulary_size=30_000, lowercase=tokenizer.lowercase
+    )
+    known = set(tokenizer.get_vocabulary())
+    return [word for word in words if word not in known]
 
 
-def with_words(retriever, words):
-    """The same retriever with a larger vocabulary.
+def with_words(retriever, words, captions):
+    """The same retriever with a larger vocabulary, for longer captions.
 
     The new words come after those that it has, so that these keep their place,
     and all weights fit but the table of words, which gets more rows.
@@ -192,6 +207,12 @@ def with_words(retriever, words):
         vocabulary, lowercase=old.tokenizer.lowercase
     )
     config = retriever.text_backbone.get_config()
+    # A start and an end beside the pieces. What is longer would be cut off, and
+    # of captions that differ at their end alone nothing could be learned.
+    longest = 2 + max(len(pieces(tokenizer, caption)) for caption in captions)
+    sequence_length = max(
+        old.sequence_length, min(longest, config["max_sequence_length"])
+    )
     larger = models.VideoTextRetriever(
         retriever.backbone,
         keras_hub.models.BertBackbone.from_config(
@@ -200,7 +221,7 @@ def with_words(retriever, words):
         models.VideoTextPreprocessor(
             old.video_converter,
             tokenizer,
-            old.sequence_length,
+            sequence_length,
             old.standardize,
         ),
         projection_dim=retriever.projection_dim,

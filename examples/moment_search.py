@@ -43,7 +43,9 @@ STRIDE = flags.DEFINE_float("stride", 0.5, "Seconds from window to window.")
 TOP_K = flags.DEFINE_integer("top_k", 3, "Moments to report.")
 
 
-def main(_):
+def main(argv):
+    if len(argv) > 1:
+        raise app.UsageError(f"Unexpected arguments: {argv[1:]}")
     retriever = keras_longvideo.from_preset(PRESET.value)
     path, true_moment = VIDEO.value, None
     if path is None:

@@ -48,7 +48,9 @@ BATCH_SIZE = 32
 QUERY = "a small red circle in the top left"
 
 
-def main(_):
+def main(argv):
+    if len(argv) > 1:
+        raise app.UsageError(f"Unexpected arguments: {argv[1:]}")
     keras.utils.set_random_seed(0)
 
     # 1. Videos with captions; a `.csv` or `.jsonl` of your own would do.

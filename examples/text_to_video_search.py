@@ -71,7 +71,9 @@ NEW_WORDS = {
 }
 
 
-def main(_):
+def main(argv):
+    if len(argv) > 1:
+        raise app.UsageError(f"Unexpected arguments: {argv[1:]}")
     began = time.perf_counter()
     keras.utils.set_random_seed(0)
 

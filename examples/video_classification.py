@@ -50,12 +50,19 @@ IMAGE_SIZE = (64, 64)
 VIDEO_SUFFIXES = (".avi", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm")
 
 
-def main(_):
+def main(argv):
+    if len(argv) > 1:
+        raise app.UsageError(f"Unexpected arguments: {argv[1:]}")
     keras.utils.set_random_seed(0)
 
     # 1. Files and labels. A label is an int, the place of its folder's name.
     folder = Path(FOLDER.value or render_folder())
     class_names = sorted(x.name for x in folder.glob("[!.]*") if x.is_dir())
+    if not class_names:
+        raise app.UsageError(
+            "--folder must hold a folder of videos for each label. "
+            f"Received: {folder}"
+        )
     files, labels, num_others = [], [], 0
     for label, name in enumerate(class_names):
         inside = sorted((folder / name).iterdir())
@@ -76,6 +83,10 @@ def main(_):
     order = np.random.default_rng(0).permutation(len(files))
     files, labels = np.array(files)[order], np.array(labels)[order]
     num_train = len(files) * 4 // 5
+    if not num_train:
+        raise app.UsageError(
+            f"--folder must hold at least 2 videos. Received: {files}"
+        )
     print(
         f"{len(class_names)} labels, {num_train} videos for training, "
         f"{len(files) - num_train} held out"

@@ -72,6 +72,8 @@ def read_manifest(path, check_files=True):
         for line, video, captions in readers[path.suffix](path):
             _check_row(f"{path}, line {line}", video, captions)
             video = _absolute(video, path.parent)
+            # Tokenizers know no other spaces, such as those of web pages.
+            captions = [" ".join(caption.split()) for caption in captions]
             rows.setdefault(video, []).extend(captions)
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} must be UTF-8 text ({error}).") from error

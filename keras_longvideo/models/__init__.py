@@ -13,6 +13,7 @@ from keras_longvideo.models.video_text_preprocessor import VideoTextPreprocessor
 from keras_longvideo.models.video_text_retriever import VideoTextRetriever
 from keras_longvideo.models.vivit.to_transformers import export_to_transformers
 from keras_longvideo.models.vivit.vivit_backbone import ViViTBackbone
+from keras_longvideo.models.vocabulary import learn_vocabulary
 
 __all__ = [
     "SearchHit",
@@ -25,6 +26,7 @@ __all__ = [
     "ViViTBackbone",
     "export_to_transformers",
     "from_preset",
+    "learn_vocabulary",
     "list_presets",
     "text_tower",
     "video_inputs",

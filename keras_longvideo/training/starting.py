@@ -11,6 +11,7 @@ from keras_longvideo.models import VideoConverter
 from keras_longvideo.models import VideoTextPreprocessor
 from keras_longvideo.models import VideoTextRetriever
 from keras_longvideo.models import ViViTBackbone
+from keras_longvideo.models import learn_vocabulary
 from keras_longvideo.models import text_tower
 from keras_longvideo.models.presets import open_preset
 from keras_longvideo.training.sources import training_captions
@@ -115,15 +116,12 @@ def _preprocessor(
 
 
 def _vocabulary(stage, file):
-    import tensorflow as tf
-
+    """The path of a new tokenizer's words, which are learned if need be."""
     if stage.vocabulary is not None:
-        file = pathlib.Path(stage.vocabulary)
-    elif not file.exists():
-        words = keras_hub.tokenizers.compute_word_piece_vocabulary(
-            tf.data.Dataset.from_tensor_slices(list(training_captions(stage))),
-            vocabulary_size=stage.vocabulary_size,
-            lowercase=True,
+        return stage.vocabulary
+    if not file.exists():
+        words = learn_vocabulary(
+            training_captions(stage), stage.vocabulary_size
         )
         write_atomically(file, "\n".join(words) + "\n")
-    return file.read_text("utf-8").splitlines()
+    return str(file)

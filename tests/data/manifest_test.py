@@ -154,6 +154,14 @@ def test_malformed_manifests(tmp_path, name, text, message):
         read_manifest(tmp_path / name, check_files=False)
 
 
+def test_spaces_of_captions_are_plain_ones(tmp_path):
+    row = {"video": "a.mp4", "caption": " a\u00a0red  ball\u2028rolls\n"}
+    path = tmp_path / "set.jsonl"
+    path.write_text(json.dumps(row))
+    manifest = read_manifest(path, check_files=False)
+    assert manifest["captions"] == [["a red ball rolls"]]
+
+
 def test_a_manifest_in_another_encoding(tmp_path):
     (tmp_path / "s.csv").write_bytes("video,caption\na,là\n".encode("latin1"))
     with pytest.raises(ValueError, match="s.csv must be UTF-8 text"):

@@ -60,7 +60,9 @@ def test_own_csv(trained, run_example, tmp_path):
         level = 25 * number
         frames = np.full((8, 48, 64, 3), level, np.uint8)
         write_video(tmp_path / f"{number}.mp4", frames, fps=8)
-        rows.append(f"{number}.mp4,a film of level {level}")
+        # Longer than the preset's captions, and different at the end alone.
+        beginning = "A film, of which all there is " * 4
+        rows.append(f'{number}.mp4,"{beginning}is of level {level}."')
     (tmp_path / "mine.csv").write_text("\n".join(rows) + "\n")
     text = run_example(
         "fine_tune_on_your_videos.py",
@@ -72,6 +74,26 @@ def test_own_csv(trained, run_example, tmp_path):
     assert "8 videos for training, 2 held out" in text
     np.testing.assert_allclose(scores(text)[:, 2], 50.0)
     assert 'Search for "a dark film"' in text
+    tuned = keras_longvideo.from_preset(tmp_path / "tuned_on_footage")
+    captions = data.read_manifest(tmp_path / "mine.csv")["captions"]
+    tokens = np.array(
+        tuned.preprocessor.tokenize(sum(captions[:8], []))["token_ids"]
+    )
+    assert len(np.unique(tokens, axis=0)) == 8
+    unknown = tuned.preprocessor.tokenizer.token_to_id("[UNK]")
+    assert unknown not in tokens
+
+
+def test_a_batch_of_one(run_example, tmp_path):
+    for name in ("train", "held_out"):
+        (tmp_path / f"{name}.csv").write_text("video,caption\na.mp4,a\n")
+    write_video(tmp_path / "a.mp4", np.zeros((8, 48, 64, 3), np.uint8), fps=8)
+    with pytest.raises(AssertionError, match="at least 2 videos.*: 1 videos"):
+        run_example(
+            "fine_tune_on_your_videos.py",
+            f"--csv={tmp_path / 'train.csv'}",
+            f"--held_out_csv={tmp_path / 'held_out.csv'}",
+        )
 
 
 def test_held_out_videos_alone(run_example):

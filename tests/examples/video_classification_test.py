@@ -57,5 +57,23 @@ def test_own_folder_from_scratch(run_example, tmp_path):
     assert saved.num_classes == 2
 
 
+def test_a_folder_without_labels(run_example, tmp_path):
+    write_video(tmp_path / "a.mp4", np.zeros((8, 32, 48, 3), np.uint8), fps=8)
+    with pytest.raises(AssertionError, match="a folder of videos for each"):
+        run_example("video_classification.py", f"--folder={tmp_path}")
+
+
+def test_a_single_video(run_example, tmp_path):
+    (tmp_path / "dark").mkdir()
+    (tmp_path / "dark" / "a.mp4").touch()
+    with pytest.raises(AssertionError, match="at least 2 videos"):
+        run_example("video_classification.py", f"--folder={tmp_path}")
+
+
+def test_stray_arguments(run_example):
+    with pytest.raises(AssertionError, match=r"Unexpected.*\['my_videos'\]"):
+        run_example("video_classification.py", "--folder", "a", "my_videos")
+
+
 def _difference_after_loading(text):
     return float(re.search(r"logits differ by (\S+)", text)[1])
