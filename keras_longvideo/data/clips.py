@@ -86,6 +86,8 @@ def decode_videos(
             "`paths` must be a list of paths of videos. "
             f"Received: paths={paths!r}"
         )
+    # Of a table's column `paths[i]` need not be the one that comes i-th.
+    paths = list(paths)
     num_frames, fps, image_size = check_clip(num_frames, fps, image_size)
     pixel_values = np.empty((len(paths), num_frames, *image_size, 3), np.uint8)
     frame_mask = np.empty((len(paths), num_frames), bool)

@@ -144,7 +144,8 @@ def load_manifest(manifest, check_files):
     if not isinstance(manifest, Mapping):
         return read_manifest(manifest, check_files)
     check_manifest(manifest)
-    return manifest
+    # Of a table's columns `x[i]` need not be the one that comes i-th.
+    return {name: list(manifest[name]) for name in ("videos", "captions")}
 
 
 def check_manifest(manifest):

@@ -122,8 +122,6 @@ class Dense(keras.layers.EinsumDense):
         if not self.lora_enabled:
             return
         self._kernel.assign(self.kernel)
-        # A graph of TensorFlow's that has the update in it now adds nothing.
-        self.lora_kernel_b.assign(ops.zeros(self.lora_kernel_b.shape))
         forget_weight(self, "lora_kernel_a")
         forget_weight(self, "lora_kernel_b")
         self.lora_enabled = False

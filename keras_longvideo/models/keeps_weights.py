@@ -1,16 +1,28 @@
-"""A model that keeps its weights when a batch fails."""
+"""A model that computes with the weights that it has, and keeps them."""
 
+import contextlib
 import functools
+import threading
+
+import keras
+
+# Of all models: those of one encoder share its weights.
+_LOCK = threading.RLock()
 
 
 def keeps_weights(cls):
-    """Class decorator: an error in `fit`, `evaluate` or `predict` is no loss.
+    """Class decorator: `evaluate` and `predict` may fail, and meet in threads.
 
     Keras's trainer on JAX takes the weights out of the model while it runs,
     and puts them back from the outcome of the last batch. Where the first
     batch fails, as with a video that cannot be read or a shape that does not
     fit, there is none; and `evaluate` and `predict` do not put them back after
-    any error: the model would be left without weights.
+    any error: the model would be left without weights. So would it be where
+    two threads predict at once; here, one waits for the other.
+
+    On TensorFlow it goes on with a graph of the weights that there were: one
+    without adapters that came since, or with a LoRA that was merged. Here, a
+    model of other weights draws a new one.
 
     Args:
         cls: subclass of `keras.Model`.
@@ -38,13 +50,23 @@ def keeps_weights(cls):
 def _putting_back(method):
     @functools.wraps(method)
     def wrapped(self, *args, **kwargs):
-        try:
-            return method(self, *args, **kwargs)
-        except BaseException:
-            _put_back(self)
-            raise
+        is_jax = keras.backend.backend() == "jax"
+        with _LOCK if is_jax else contextlib.nullcontext():
+            _forget_graphs_of_others(self)
+            try:
+                return method(self, *args, **kwargs)
+            except BaseException:
+                _put_back(self)
+                raise
 
     return wrapped
+
+
+def _forget_graphs_of_others(model):
+    weights = hash(tuple(map(id, model.weights)))
+    if weights != getattr(model, "_weights_of_graphs", weights):
+        model.test_function = model.predict_function = None
+    model._weights_of_graphs = weights
 
 
 def _put_back(model):

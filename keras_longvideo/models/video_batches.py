@@ -66,4 +66,7 @@ def as_list(videos):
         return [videos], True
     if len(videos) == 0:
         raise ValueError("`videos` must hold at least one video.")
-    return videos, False
+    if isinstance(videos, np.ndarray):
+        return videos, False
+    # Of a table's column `videos[i]` need not be the one that comes i-th.
+    return list(videos), False

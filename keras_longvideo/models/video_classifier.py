@@ -63,6 +63,8 @@ class VideoClassifier(VideoTask):
         if num_classes is None and labels is not None:
             num_classes = len(labels)
         _check_classes(num_classes, labels)
+        # Numpy's ints are none to Keras.
+        num_classes = int(num_classes)
         # === Layers ===
         self.backbone = backbone
         self.preprocessor = preprocessor

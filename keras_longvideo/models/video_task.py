@@ -234,10 +234,8 @@ class VideoTask(Task):
             **kwargs: see `keras.Model.predict`.
 
         Returns:
-            What the task makes of a batch, of all examples: an array, or a
-            dict of arrays. Of a classifier it has the shape
-            `(videos, num_classes)`, of a retriever each has
-            `(videos, projection_dim)`.
+            What the task makes of all examples. Of a classifier that is an
+            array of shape `(videos, num_classes)`.
         """
         num_examples = None
         if is_split() and is_dataset(x):

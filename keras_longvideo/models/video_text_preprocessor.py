@@ -125,7 +125,9 @@ class VideoTextPreprocessor(VideoPreprocessor):
                 self.tokenizer.set_proto(self.tokenizer.proto)
         if self.standardize is not None:
             captions = _standardized(captions, self.standardize)
-        token_ids, padding_mask = self.packer(self.tokenizer(captions))
+        token_ids, padding_mask = self.packer(
+            self.tokenizer(captions), sequence_length=self.sequence_length
+        )
         return {"token_ids": token_ids, "padding_mask": padding_mask}
 
     def get_config(self):

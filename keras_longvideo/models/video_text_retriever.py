@@ -2,8 +2,10 @@
 
 import functools
 import math
+import random
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_longvideo.data import video_text_dataset
@@ -351,10 +353,6 @@ class VideoTextRetriever(SearchTask):
         check_microbatch_size(microbatch_size)
         self.microbatch_size = microbatch_size
         super().compile(optimizer, **kwargs)
-        if keras.backend.backend() == "tensorflow":
-            # Graphs, without adapters that came since they were drawn.
-            self.video_encoder.predict_function = None
-            self.text_encoder.predict_function = None
 
     # Through it, Keras's trainer on JAX calls the model.
     def stateless_call(self, *args, training=None, **kwargs):
@@ -382,12 +380,19 @@ class VideoTextRetriever(SearchTask):
                 as `keras_longvideo.data.video_text_dataset` makes.
             y: not used.
             batch_size: int. Defaults to `32`; for a dataset, it is its own.
-            validation_data: as `x`.
-            **kwargs: see `keras.Model.fit`.
+            validation_data: as `x`; of a manifest the first caption of each
+                video counts.
+            **kwargs: see `keras.Model.fit`. There are no classes, and so no
+                `class_weight`.
 
         Returns:
             A `keras.callbacks.History`.
         """
+        if kwargs.get("class_weight") is not None:
+            raise ValueError(
+                "`class_weight` has no use: there are no classes. Received: "
+                f"class_weight={kwargs['class_weight']}"
+            )
         for pairs in (x, validation_data):
             # Before training begins, and with the caption's index.
             is_dict = isinstance(pairs, dict) and "captions" in pairs
@@ -397,8 +402,31 @@ class VideoTextRetriever(SearchTask):
             x, y, batch_size, validation_data=validation_data, **kwargs
         )
 
+    def predict(self, x=None, batch_size=None, **kwargs):
+        """Embeds pairs of a video and a caption.
+
+        Args:
+            x: dict of `videos` and `captions`, one string for each, or a
+                dataset of batches of such; see `fit`.
+            batch_size: int. Defaults to `32`; for a dataset, it is its own.
+            **kwargs: see `keras.Model.predict`.
+
+        Returns:
+            A dict of `video_embeddings` and `text_embeddings`, float32 arrays
+            of shape `(pairs, dim)`.
+
+        Raises:
+            ValueError: if a caption is no string.
+        """
+        if isinstance(x, dict) and "captions" in x:
+            check_captions(x["captions"])
+        return super().predict(x, batch_size, **kwargs)
+
     def _batches(self, x, y, sample_weight, batch_size, shuffle, training):
         if not _is_manifest(x):
+            if y is None and sample_weight is not None:
+                # Keras would drop weights that come without labels.
+                y = np.zeros(len(sample_weight), "float32")
             return super()._batches(
                 x, y, sample_weight, batch_size, shuffle, training
             )
@@ -408,10 +436,15 @@ class VideoTextRetriever(SearchTask):
                 "each epoch draws one a video: leave it out, or give one "
                 "caption a video, as strings."
             )
+        if not training:
+            # Each epoch is to be measured by the same.
+            x = {**x, "captions": [c[:1] for c in x["captions"]]}
         converter = self._required_preprocessor().video_converter
         return video_text_dataset(
             x,
             batch_size,
+            # Python's random numbers, which Keras seeds alike in all processes.
+            seed=random.randrange(2**31),
             num_frames=converter.num_frames,
             fps=converter.fps,
             image_size=converter.image_size,

@@ -99,6 +99,14 @@ def test_kinds_of_captions(tiny, captions):
     ]
 
 
+def test_another_length_of_captions(tiny):
+    preprocess = tiny.preprocessor()
+    preprocess.tokenize(["a red ball"])
+    preprocess.sequence_length = 4
+    tokens = numpy_of(preprocess.tokenize(["a red ball"]))
+    assert tokens["token_ids"].tolist() == [[2, 5, 6, 3]]
+
+
 def test_a_tf_data_pipeline_without_batches(tiny, video_files):
     preprocess = tiny.preprocessor()
     for videos in (tiny.clips(), video_files):

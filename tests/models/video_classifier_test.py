@@ -113,7 +113,7 @@ def test_a_failure_leaves_the_weights(trained, video_files):
 
 def test_of_another_task_the_encoder_is_kept(fitted):
     classifier = models.VideoClassifier.from_preset(
-        fitted.preset, num_classes=5
+        fitted.preset, num_classes=np.int64(5)
     )
     encoder = models.ViViTBackbone.from_preset(fitted.preset)
     assert same_weights(classifier.backbone, encoder)

@@ -1,8 +1,11 @@
+import concurrent.futures
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_longvideo import data
 from keras_longvideo import models
 from keras_longvideo.evaluation import retrieval_metrics
 from keras_longvideo.video import VideoError
@@ -81,6 +84,28 @@ def test_sample_weights(tiny, fitted):
         y_pred=fitted.before, sample_weight=np.full(4, 0.5, "float32")
     )
     assert float(half) == pytest.approx(whole / 2, rel=1e-6)
+
+
+def test_fit_weights_samples(tiny, fitted):
+    retriever = tiny.retriever()
+    tiny.compile(retriever, keras.optimizers.SGD(0.0))
+    weights = np.array([1, 0, 0, 0.5], "float32")
+    history = retriever.fit(
+        tiny.pairs(),
+        batch_size=4,
+        sample_weight=weights,
+        validation_data=(tiny.pairs(), None, 2 * weights),
+        shuffle=False,
+        verbose=0,
+    ).history
+    losses = float(
+        retriever.compute_loss(
+            y_pred=tiny.outputs(retriever), sample_weight=weights
+        )
+    )
+    assert losses < 0.8 * fitted.losses[0]
+    np.testing.assert_allclose(history["loss"], losses, rtol=1e-4)
+    np.testing.assert_allclose(history["val_loss"], 2 * losses, rtol=1e-4)
 
 
 def test_a_batch_of_one(tiny, fitted):
@@ -459,6 +484,74 @@ def test_bad_training_data(fitted, pairs, message):
         fitted.retriever.fit(pairs, batch_size=1, verbose=0)
 
 
+def test_captions_of_a_manifest(tiny, video_files):
+    retriever = tiny.retriever()
+    tiny.compile(retriever, keras.optimizers.SGD(0.0))
+    several = [[f"a {c}", c, f"{c} a a"] for c in tiny.captions]
+    manifest = {"videos": video_files, "captions": several}
+    first = {"videos": video_files, "captions": [c[:1] for c in several]}
+
+    def losses(manifest):
+        history = retriever.fit(
+            manifest, batch_size=4, validation_data=manifest, verbose=0
+        ).history
+        return history["loss"][0], history["val_loss"][0]
+
+    keras.utils.set_random_seed(0)
+    drawn = [losses(manifest) for _ in range(4)]
+    # New ones whenever training begins, and the first ones to be measured by.
+    assert len({round(loss, 4) for loss, _ in drawn}) > 1
+    np.testing.assert_allclose(
+        [loss for _, loss in drawn], losses(first)[1], rtol=1e-5
+    )
+    keras.utils.set_random_seed(0)
+    np.testing.assert_allclose(losses(manifest), drawn[0], rtol=1e-5)
+
+
+def test_threads_may_search_at_once(tiny, fitted):
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(fitted.retriever.encode_text, tiny.captions * 4))
+    expected = fitted.retriever.encode_text(tiny.captions)
+    np.testing.assert_allclose(found, np.tile(expected, (4, 1)), atol=1e-5)
+
+
+def test_columns_of_a_table(tiny, fitted, video_files):
+    class Column:
+        """As pandas has it: iterated in order, and indexed by label."""
+
+        def __init__(self, values):
+            self.values = list(values)
+
+        def __len__(self):
+            return len(self.values)
+
+        def __iter__(self):
+            return iter(self.values)
+
+        def __getitem__(self, label):
+            return self.values[-1 - label]
+
+    retriever = fitted.retriever
+    expected = retriever.encode_video(video_files, verbose=0)
+    videos = Column(video_files)
+    embeddings = retriever.encode_video(videos, verbose=0)
+    np.testing.assert_allclose(embeddings, expected, atol=1e-6)
+    captions = [[c] for c in tiny.captions]
+    manifest = {"videos": videos, "captions": Column(captions)}
+    assert retriever.evaluate(manifest, verbose=0) == retriever.evaluate(
+        {"videos": video_files, "captions": captions}, verbose=0
+    )
+    dataset = data.video_text_dataset(
+        manifest, 4, num_frames=4, fps=10, image_size=(16, 16), shuffle=False
+    )
+    (batch,) = dataset
+    assert [x.decode() for x in batch["captions"].numpy()] == tiny.captions
+    clips, _ = data.decode_videos(video_files, 4, 10, (16, 16), progress=False)
+    np.testing.assert_array_equal(batch["pixel_values"], clips)
+    others, _ = data.decode_videos(videos, 4, 10, (16, 16), progress=False)
+    np.testing.assert_array_equal(others, clips)
+
+
 def test_a_manifest_has_no_weights(tiny, fitted, video_files):
     manifest = {
         "videos": video_files,
@@ -466,6 +559,10 @@ def test_a_manifest_has_no_weights(tiny, fitted, video_files):
     }
     with pytest.raises(ValueError, match="`sample_weight`"):
         fitted.retriever.fit(manifest, sample_weight=np.ones(4), verbose=0)
+    with pytest.raises(ValueError, match=r"`captions` must be strings.*\['a"):
+        fitted.retriever.predict(manifest, verbose=0)
+    with pytest.raises(ValueError, match="`class_weight` has no use"):
+        fitted.retriever.fit(manifest, class_weight={0: 1.0}, verbose=0)
 
 
 def test_bad_arguments(tiny, fitted):
