@@ -97,6 +97,9 @@ def _complete(model, inputs):
 class VideoModel(keras.Model):
     """A functional model of one's own that takes videos.
 
+    Unlike `keras.Model`, it leaves the dtype of its inputs as it is: an encoder
+    tells raw pixels by their uint8.
+
     Args:
         inputs: dict of `keras.Input`, one of them `pixel_values`; see
             `video_inputs`.

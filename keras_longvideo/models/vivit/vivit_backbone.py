@@ -56,6 +56,11 @@ class ViViTBackbone(Backbone):
     learned for; it takes any other number of frames and picture size that the
     tubelets divide, with interpolated positions.
 
+    A model of one's own on top of it is a `keras_longvideo.models.VideoModel`,
+    made of `backbone.input` and `backbone.output`: a plain `keras.Model`, which
+    is also what `keras.models.clone_model` makes, casts raw pixels to floats,
+    which are then taken for scaled ones.
+
     Args:
         image_shape: tuple of ints `(height, width, channels)`.
         num_frames: int. Frames of a clip; 1 for an image encoder.
