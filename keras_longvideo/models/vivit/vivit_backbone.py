@@ -105,7 +105,8 @@ class ViViTBackbone(Backbone):
         adapter_dim: int or None. Width of adapters, as `adapt` adds them; such
             an encoder is adapted so at once. Defaults to `None`: none.
         lora_rank: int or None. Rank of low-rank updates, as `adapt` adds them;
-            such an encoder is adapted so at once. Defaults to `None`: none.
+            such an encoder is adapted so at once, and with adapters, too, in
+            both ways. Defaults to `None`: none.
         mask_rate: float in `[0, 1)`. Share of the tubelets or tubes dropped in
             training. Images are left whole, except by an encoder that is of
             images (`num_frames=1`). Defaults to `0.0`; the paper trains with
@@ -575,7 +576,8 @@ class ViViTBackbone(Backbone):
         attention, which start shut, and a pooling that has weights, which may
         have started afresh. Call it before `compile`; `summary()` then tells
         how many parameters are trained. Adapters and LoRA become part of the
-        encoder's config, and of its presets.
+        encoder's config and of its presets, and are what is trained of such a
+        preset; what else was chosen is no part of it.
 
         Args:
             last_layers: int. Trains the last transformer blocks, this many,
