@@ -249,6 +249,17 @@ class VideoTask(Task):
             outputs = super().predict(string_paths(x), batch_size, **kwargs)
         return keras.tree.map_structure(lambda y: y[:num_examples], outputs)
 
+    def compile_from_config(self, config):
+        """Compiles the task as it was when it was saved in a `.keras` file.
+
+        Args:
+            config: dict, of `get_compile_config`.
+        """
+        # Keras's own does nothing where `compile` is not Keras's.
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if self.optimizer is not None:
+            self.optimizer.build(self.trainable_variables)
+
     def _batches(self, x, y, sample_weight, batch_size, shuffle, training):
         """This process's share of batches of arrays or lists."""
         return batches(self._named(x), y, sample_weight, batch_size, shuffle)

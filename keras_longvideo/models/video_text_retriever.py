@@ -339,7 +339,8 @@ class VideoTextRetriever(SearchTask):
             ValueError: if `loss` is given, or `microbatch_size` is not a
                 positive int or the backend is not JAX.
         """
-        if optimizer == "auto":
+        self._has_default_optimizer = optimizer == "auto"
+        if self._has_default_optimizer:
             optimizer = keras.optimizers.AdamW(
                 1e-4, beta_2=0.98, epsilon=1e-6, clipnorm=1.0
             )
@@ -353,6 +354,15 @@ class VideoTextRetriever(SearchTask):
         check_microbatch_size(microbatch_size)
         self.microbatch_size = microbatch_size
         super().compile(optimizer, **kwargs)
+
+    def get_compile_config(self):
+        config = super().get_compile_config()
+        if not config:
+            return config
+        if self._has_default_optimizer:
+            # What it spares from decay is no part of an optimizer's config.
+            config["optimizer"] = "auto"
+        return {**config, "microbatch_size": self.microbatch_size}
 
     # Through it, Keras's trainer on JAX calls the model.
     def stateless_call(self, *args, training=None, **kwargs):

@@ -565,6 +565,32 @@ def test_a_manifest_has_no_weights(tiny, fitted, video_files):
         fitted.retriever.fit(manifest, class_weight={0: 1.0}, verbose=0)
 
 
+@pytest.mark.parametrize("optimizer", ["auto", "sgd"])
+def test_training_goes_on_from_a_keras_file(tiny, tmp_path, optimizer):
+    retriever = tiny.retriever()
+    if optimizer == "sgd":
+        optimizer = keras.optimizers.SGD(0.05, momentum=0.9)
+    tiny.compile(retriever, optimizer, steps_per_execution=2)
+    # At such a rate one sees what is spared from decay.
+    retriever.optimizer.learning_rate = 0.05
+    training = {"batch_size": 4, "shuffle": False, "verbose": 0}
+    retriever.fit(tiny.pairs(), **training)
+    retriever.save(tmp_path / "a.keras")
+    again = keras.saving.load_model(tmp_path / "a.keras")
+    assert type(again.optimizer) is type(retriever.optimizer)
+    assert int(again.optimizer.iterations.value) == 1
+    assert again.steps_per_execution == 2
+    for model in (retriever, again):
+        model.fit(tiny.pairs(), **training)
+    for one, other in zip(again.weights, retriever.weights, strict=True):
+        np.testing.assert_allclose(
+            keras.ops.convert_to_numpy(one),
+            keras.ops.convert_to_numpy(other),
+            atol=1e-5,
+            err_msg=one.path,
+        )
+
+
 def test_bad_arguments(tiny, fitted):
     with pytest.raises(ValueError, match="`loss` must be one of.*'max'"):
         tiny.retriever(loss="max")
