@@ -1,5 +1,7 @@
 """A video encoder with a classification head."""
 
+import operator
+
 import keras
 
 from keras_longvideo.models.processes import check_full_batches
@@ -64,7 +66,7 @@ class VideoClassifier(VideoTask):
             num_classes = len(labels)
         _check_classes(num_classes, labels)
         # Numpy's ints are none to Keras.
-        num_classes = int(num_classes)
+        num_classes = operator.index(num_classes)
         # === Layers ===
         self.backbone = backbone
         self.preprocessor = preprocessor
