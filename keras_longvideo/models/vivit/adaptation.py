@@ -25,12 +25,8 @@ def adapt(backbone, last_layers, adapter_dim, lora_rank, temporal_only):
         )
     if last_layers is not None:
         _train_last_layers(backbone, last_layers)
-    elif adapter_dim is not None:
-        add_adapters(backbone, adapter_dim)
-        _train_parts(backbone, ("adapter_", *_STARTED_AFRESH))
-    elif lora_rank is not None:
-        add_lora(backbone, lora_rank)
-        _train_parts(backbone, ("lora_", *_STARTED_AFRESH))
+    elif adapter_dim is not None or lora_rank is not None:
+        train_added(backbone, adapter_dim, lora_rank)
     elif temporal_only:
         if backbone.attention != "factorized":
             raise ValueError(
@@ -43,8 +39,8 @@ def adapt(backbone, last_layers, adapter_dim, lora_rank, temporal_only):
         _train_parts(backbone, ("",))
 
 
-def restore(backbone, adapter_dim, lora_rank):
-    """Adds what a saved encoder has, to be trained; see `ViViTBackbone`."""
+def train_added(backbone, adapter_dim=None, lora_rank=None):
+    """Adds adapters, LoRA, both or none, and trains what there is of them."""
     parts = []
     if adapter_dim is not None:
         add_adapters(backbone, adapter_dim)

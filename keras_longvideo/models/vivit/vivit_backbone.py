@@ -358,7 +358,7 @@ class ViViTBackbone(Backbone):
         self.remat = remat
         self.scale = scale
         self.offset = offset
-        adaptation.restore(self, adapter_dim, lora_rank)
+        adaptation.train_added(self, adapter_dim, lora_rank)
 
     @classmethod
     def from_preset(cls, preset, load_weights=True, **overrides):
