@@ -6,8 +6,9 @@ import threading
 
 import keras
 
-# Of all models: those of one encoder share its weights.
-_LOCK = threading.RLock()
+# By weight, the thread that a model of it predicts in.
+_IN_USE = {}
+_CHANGED = threading.Condition()
 
 
 def keeps_weights(cls):
@@ -18,7 +19,8 @@ def keeps_weights(cls):
     batch fails, as with a video that cannot be read or a shape that does not
     fit, there is none; and `evaluate` and `predict` do not put them back after
     any error: the model would be left without weights. So would it be where
-    two threads predict at once; here, one waits for the other.
+    two threads predict at once with models that share weights; here, one waits
+    for the other.
 
     On TensorFlow it goes on with a graph of the weights that there were: one
     without adapters that came since, or with a LoRA that was merged. Here, a
@@ -51,7 +53,7 @@ def _putting_back(method):
     @functools.wraps(method)
     def wrapped(self, *args, **kwargs):
         is_jax = keras.backend.backend() == "jax"
-        with _LOCK if is_jax else contextlib.nullcontext():
+        with _alone(self) if is_jax else contextlib.nullcontext():
             _forget_graphs_of_others(self)
             try:
                 return method(self, *args, **kwargs)
@@ -60,6 +62,29 @@ def _putting_back(method):
                 raise
 
     return wrapped
+
+
+@contextlib.contextmanager
+def _alone(model):
+    """Waits for other threads whose models have weights of this one.
+
+    Not for any others: what predicts may read data that are predicted.
+    """
+    thread = threading.get_ident()
+    weights = set(map(id, model.weights))
+    with _CHANGED:
+        _CHANGED.wait_for(
+            lambda: all(_IN_USE.get(i, thread) == thread for i in weights)
+        )
+        weights -= _IN_USE.keys()
+        _IN_USE.update(dict.fromkeys(weights, thread))
+    try:
+        yield
+    finally:
+        with _CHANGED:
+            for i in weights:
+                del _IN_USE[i]
+            _CHANGED.notify_all()
 
 
 def _forget_graphs_of_others(model):

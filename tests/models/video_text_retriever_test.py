@@ -1,4 +1,5 @@
 import concurrent.futures
+import threading
 
 import keras
 import numpy as np
@@ -513,6 +514,32 @@ def test_threads_may_search_at_once(tiny, fitted):
         found = list(pool.map(fitted.retriever.encode_text, tiny.captions * 4))
     expected = fitted.retriever.encode_text(tiny.captions)
     np.testing.assert_allclose(found, np.tile(expected, (4, 1)), atol=1e-5)
+
+
+def test_data_may_be_predicted_by_another_model(tiny, fitted):
+    other = tiny.retriever()
+
+    class Stages(keras.utils.PyDataset):
+        def __len__(self):
+            return 1
+
+        def __getitem__(self, index):
+            other.encode_text("a red ball")
+            mask = np.ones((4, 4), bool)
+            return ({"pixel_values": tiny.clips(), "frame_mask": mask},)
+
+    done = []
+
+    def predict():
+        encoder = fitted.retriever.video_encoder
+        done.append(encoder.predict(Stages(workers=2), verbose=0))
+
+    # Not to wait for ever where one waits for the other.
+    thread = threading.Thread(target=predict, daemon=True)
+    thread.start()
+    thread.join(timeout=60)
+    expected = fitted.retriever.encode_video(tiny.clips(), verbose=0)
+    np.testing.assert_allclose(done[0], expected, atol=1e-5)
 
 
 def test_columns_of_a_table(tiny, fitted, video_files):
