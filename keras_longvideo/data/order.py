@@ -46,8 +46,9 @@ class Order:
         self.seed = check_int("seed", seed, least=0)
         if drop_remainder and num_videos < batch_size:
             raise ValueError(
-                f"The set holds {num_videos} videos, too few for one batch: "
-                "lower `batch_size` or pass `drop_remainder=False`. "
+                f"The set holds {num_videos} videos, too few for one batch, "
+                "and a batch that is not full would be left out: lower "
+                f"`batch_size` to {num_videos} at most. "
                 f"Received: batch_size={batch_size}"
             )
         rounded = math.floor if drop_remainder else math.ceil

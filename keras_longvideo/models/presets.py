@@ -90,6 +90,12 @@ def _trained():
 
 def _read(name, directory):
     config = read_json(name, directory, "config.json") or {}
+    if str(config.get("registered_name")).startswith("keras_hub>"):
+        raise ValueError(
+            f"{name!r} holds a model of KerasHub, {config['registered_name']}: "
+            "load it with `keras_hub`. A video encoder is made of an image "
+            "encoder by `ViViTBackbone.from_image_encoder`."
+        )
     if "registered_name" in config:
         return Preset.read(name, directory)
     if "model_type" in config:

@@ -1,4 +1,4 @@
-"""Converting examples a batch at a time, while the batch before is computed."""
+"""Converting examples a batch at a time, as `predict` asks for them."""
 
 import os
 
@@ -26,8 +26,7 @@ class Batches(keras.utils.PyDataset):
     """
 
     def __init__(self, examples, convert, batch_size):
-        # One worker reads ahead; a batch's files are decoded in parallel.
-        super().__init__(workers=1, max_queue_size=2)
+        super().__init__()
         self.examples = examples
         self.convert = convert
         indices = np.arange(len(examples))

@@ -612,6 +612,18 @@ def test_some_other_config(copy, text):
         from_preset(copy)
 
 
+def test_a_model_of_keras_hub(tmp_path):
+    keras_hub.models.BertBackbone(
+        vocabulary_size=8,
+        num_layers=1,
+        num_heads=1,
+        hidden_dim=2,
+        intermediate_dim=2,
+    ).save_to_preset(tmp_path / "bert")
+    with pytest.raises(ValueError, match="a model of KerasHub, keras_hub>Bert"):
+        from_preset(tmp_path / "bert")
+
+
 def test_a_task_that_is_not_known(copy):
     task = json.loads((copy / "task.json").read_text())
     task["registered_name"] = "elsewhere>Captioner"
