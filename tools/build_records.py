@@ -28,7 +28,9 @@ write (Google's cloud: `pip install "apache-beam[gcp]"`).
 A run that was interrupted goes on where it was, if it is started again with
 the same flags: a file that is there and whole is not written again. Storage
 that fails, a full disk and too little memory are no fault of a video: the
-runner tries again, or the run ends and can go on. `report.json` beside the
+runner tries again, or the run ends and can go on. (A mounted disk that fails
+while a video is decoded cannot be told from a damaged video, though, whose
+reason is "Input/output error" then.) `report.json` beside the
 files tells how many videos each holds, and which videos failed and why. To try
 those again, delete the files that it names for them and start again. The
 folder `work` is what is needed to go on, without which all files are written

@@ -85,6 +85,9 @@ def _decode(source, path, clip_shape, num_threads, progress):
 
 
 def _write_clips(source, path, clip_shape, num_threads, progress):
+    aside = path.with_suffix(".partial")
+    # What a killed process left, which may fill the disk.
+    shutil.rmtree(aside, ignore_errors=True)
     num_bytes = len(source) * math.prod(clip_shape)
     free = shutil.disk_usage(path.parent).free
     if num_bytes > free:
@@ -95,9 +98,6 @@ def _write_clips(source, path, clip_shape, num_threads, progress):
             f"clips need {num_bytes / 1e9:.1f} GB",
             str(path.parent),
         )
-    aside = path.with_suffix(".partial")
-    # What a killed process left.
-    shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir()
     try:
         num_videos = len(source)

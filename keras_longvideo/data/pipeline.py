@@ -72,13 +72,15 @@ def video_text_dataset(
             video that cannot be read or does not exist; it is then left out.
             The first one also gives a warning. Defaults to `None`: such a
             video raises.
-        num_parallel_calls: Int, how many videos to decode side by side.
-            Defaults to `None`, one for each CPU core.
+        num_parallel_calls: Int, how many videos to decode side by side, each
+            of which holds a clip in memory. Defaults to `None`, one for each
+            CPU core.
         progress: Bool, whether to show a progress bar while each video is
             decoded for the first time. Defaults to `False`.
         rows: List of ints, which clips of each batch to decode and to return,
-            where several processes make parts of the same batches. All
-            batches are full then. Defaults to `None`, all of them.
+            where several processes make parts of the same batches; see
+            `keras_longvideo.models.own_rows`. All batches are full then.
+            Defaults to `None`, all of them.
         group_size: Int, how many videos that follow one another in the
             manifest stay together in a batch: hard negatives of one another,
             such as a video and its reversed twin. It must divide `batch_size`

@@ -70,7 +70,7 @@ def record_dataset(
 
     To read data of several sets by ratio, see `mix_datasets`. Where several
     processes train one model, give each the same arguments but `rows`: it
-    then reads its part of each batch.
+    then reads its part of each batch. See `keras_longvideo.models.own_rows`.
 
     Args:
         pattern: Path of a TFRecord file, or a pattern such as
@@ -98,13 +98,15 @@ def record_dataset(
             each record that cannot be decoded, which is left out. Damaged
             files also give one warning together, and the first such record
             one of its own. Defaults to `None`: each raises.
-        num_parallel_calls: Int, how many records to decode side by side.
-            Defaults to `None`, one for each CPU core.
+        num_parallel_calls: Int, how many records to decode side by side, each
+            of which holds a clip in memory. Defaults to `None`, one for each
+            CPU core.
         progress: Bool, whether to show a progress bar while each record is
             decoded for the first time. Defaults to `False`.
         rows: List of ints, which clips of each batch to decode and to return,
-            where several processes make parts of the same batches. All
-            batches are full then. Defaults to `None`, all of them.
+            where several processes make parts of the same batches; see
+            `keras_longvideo.models.own_rows`. All batches are full then.
+            Defaults to `None`, all of them.
         group_size: Int, how many videos that follow one another in a file stay
             together in a batch: hard negatives of one another. It must divide
             `batch_size` and the number of records of each file, which have to
@@ -186,7 +188,7 @@ def record_dataset(
 
 
 def _find_different_files(pattern):
-    paths = _find_files(pattern)
+    paths = find_record_files(pattern)
     counts = Counter(map(os.path.realpath, paths))
     twice = [path for path, count in counts.items() if count > 1]
     if twice:
@@ -196,13 +198,14 @@ def _find_different_files(pattern):
     return paths
 
 
-def _find_files(pattern):
+def find_record_files(pattern):
     """The files that a pattern, a folder or a list of these names, in order."""
     if isinstance(pattern, list | tuple):
-        return [path for part in pattern for path in _find_files(part)]
+        return [path for part in pattern for path in find_record_files(part)]
     pattern = os.fspath(pattern)
     if os.path.isdir(pattern):
-        files = _find_files(os.path.join(glob.escape(pattern), "*.tfrecord*"))
+        inside = os.path.join(glob.escape(pattern), "*.tfrecord*")
+        files = find_record_files(inside)
         _check_complete(pattern, files)
         return files
     # A file's own name may look like a pattern.

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import pathlib
 import warnings
 
@@ -19,6 +18,7 @@ from keras_longvideo.training.recorder import log_columns
 from keras_longvideo.training.run_log import RunLog
 from keras_longvideo.training.run_log import read_log
 from keras_longvideo.training.sources import check_paths
+from keras_longvideo.training.sources import fingerprints
 from keras_longvideo.training.sources import held_out_clips
 from keras_longvideo.training.sources import training_batches
 from keras_longvideo.training.starting import make_retriever
@@ -40,6 +40,8 @@ def pretrain(stage, output, progress=True):
         output: path of the run's folder, made where it is not there:
 
             - `stage.json`: what was asked for
+            - `data.json`: hashes of manifests, and of names and sizes of
+              shards, by which it is told that they have changed
             - `log.csv`, and the same for TensorBoard: `loss`, the mean since
               the row before, and of auxiliary losses each apart; of the row's
               step `temperature`, `gradient_norm` before clipping and
@@ -62,10 +64,11 @@ def pretrain(stage, output, progress=True):
         keras_longvideo.training.NonFiniteError: if a loss or a gradient is
             not finite. It is found at the end of an interval of the log, and
             names the step and the last good checkpoint.
-        ValueError: if the folder holds the run of another stage, or another
-            process is training in it; if the stage's arguments do not fit its
-            preset; or under a policy of float16, whose gradients overflow as a
-            matter of course: take bfloat16.
+        ValueError: if the folder holds the run of another stage, or of data
+            that have changed since, or another process is training in it; if
+            the stage's arguments do not fit its preset; or under a policy of
+            float16, whose gradients overflow as a matter of course: take
+            bfloat16.
 
     Example:
 
@@ -99,6 +102,7 @@ def pretrain(stage, output, progress=True):
     with _alone(output):
         _claim(output, stage)
         if not is_done:
+            _keep_data(output, stage)
             _pretrain(stage, output, progress)
     return json.loads((output / "results.json").read_text("utf-8"))
 
@@ -121,7 +125,7 @@ def _pretrain(stage, output, progress):
         recorder = Recorder(
             stage,
             retriever,
-            _held_out(stage, retriever),
+            _held_out(stage, retriever, output),
             log,
             checkpoints,
             step,
@@ -160,21 +164,37 @@ def _claim(output, stage):
     """Marks a folder as that of a stage, unless it is another one's."""
     path, wanted = output / "stage.json", json.loads(stage.to_json())
     found = json.loads(path.read_text("utf-8")) if path.exists() else {}
-    names = sorted({*found, *wanted})
-    differing = [n for n in names if found.get(n) != wanted.get(n)]
-    if not differing:
-        return
     if not is_begun(output / "checkpoints") and not _is_done(output):
-        # Of a start that failed there may be words that were another's.
+        # Of a start that failed there may be words of captions that have
+        # changed since.
         (output / "vocabulary.txt").unlink(missing_ok=True)
         # And results, which would count once there is a preset.
         (output / "results.json").unlink(missing_ok=True)
         write_atomically(path, stage.to_json() + "\n")
-    else:
+        return
+    names = sorted({*found, *wanted})
+    differing = [n for n in names if found.get(n) != wanted.get(n)]
+    if differing:
         raise ValueError(
             f"`output` holds the run of another stage: {differing} were "
             f"{[found.get(n) for n in differing]} and are "
             f"{[wanted.get(n) for n in differing]}. Take another folder. "
+            f"Received: output={str(output)!r}"
+        )
+
+
+def _keep_data(output, stage):
+    """Refuses to go on with data that would make other batches."""
+    path, wanted = output / "data.json", fingerprints(stage)
+    if not is_begun(output / "checkpoints") or not path.exists():
+        write_atomically(path, json.dumps(wanted, indent=2) + "\n")
+    found = json.loads(path.read_text("utf-8"))
+    changed = sorted(name for name in wanted if wanted[name] != found[name])
+    if changed:
+        raise ValueError(
+            f"{changed} changed since the run in `output` began, so it would "
+            "not go on with the batches that it had: bring back what was "
+            "there, or take another folder. "
             f"Received: output={str(output)!r}"
         )
 
@@ -203,10 +223,10 @@ def _compiled(stage, retriever):
     return model
 
 
-def _held_out(stage, retriever):
+def _held_out(stage, retriever, output):
     converter = retriever.preprocessor.video_converter
     return {
-        name: held_out_clips(path, converter)
+        name: held_out_clips(path, converter, output)
         for name, path in stage.held_out.items()
     }
 
@@ -218,7 +238,8 @@ def _fit(stage, retriever, model, recorder, step):
     batches = training_batches(stage, image_size, step).take(remaining)
     if model is not retriever:
         # A retriever does it itself.
-        batches = batches.map(retriever.preprocessor, os.cpu_count())
+        # Each call at once holds a batch, and words take little time.
+        batches = batches.map(retriever.preprocessor, 2)
         batches = batches.prefetch(2)
     with warnings.catch_warnings():
         # From videos the path of images learns nothing, and the other way.

@@ -2,12 +2,19 @@
 
 import functools
 import glob
+import hashlib
+import json
 import os
+import pathlib
+import tempfile
+
+import numpy as np
 
 from keras_longvideo.data import mix_datasets
 from keras_longvideo.data import read_manifest
 from keras_longvideo.data import record_dataset
 from keras_longvideo.data import video_text_dataset
+from keras_longvideo.data.record_reading import find_record_files
 from keras_longvideo.training.stage import is_manifest
 
 
@@ -66,12 +73,15 @@ def training_captions(stage):
                 yield caption.decode()
 
 
-def held_out_clips(path, converter):
-    """A held-out set, read into memory.
+def held_out_clips(path, converter, folder):
+    """A held-out set, decoded once and kept on disk.
 
     Args:
         path: string. Manifest or shards.
         converter: `keras_longvideo.models.VideoConverter`.
+        folder: path of a folder with room for all pixels. They take up room
+            as long as they are in use, and lie in a file without a name, of
+            which a killed process leaves nothing.
 
     Returns:
         A dict of `videos`, a list of uint8 arrays of the frames that there
@@ -83,13 +93,20 @@ def held_out_clips(path, converter):
         converter.num_frames,
         converter.fps,
         converter.image_size,
-        batch_size=32,
+        batch_size=1,
     )
-    videos, captions = [], []
-    for batch in batches.as_numpy_iterator():
-        pairs = zip(batch["pixel_values"], batch["frame_mask"], strict=True)
-        videos += [frames[mask] for frames, mask in pairs]
-        captions += [caption.decode() for caption in batch["captions"]]
+    counts, captions = [], []
+    with tempfile.TemporaryFile(dir=folder) as file:
+        for batch in batches.as_numpy_iterator():
+            frames = batch["pixel_values"][batch["frame_mask"]]
+            # On a full disk it raises, where a map would end the process.
+            file.write(frames.data)
+            counts.append(len(frames))
+            captions.append(batch["captions"][0].decode())
+        file.flush()
+        frames = np.memmap(file, mode="r")
+    frames = frames.reshape(-1, *converter.image_size, 3)
+    videos = np.split(np.asarray(frames), np.cumsum(counts)[:-1])
     return {"videos": videos, "captions": captions}
 
 
@@ -102,13 +119,39 @@ def check_paths(stage):
     Raises:
         FileNotFoundError: if a manifest or all shards of a set are missing.
     """
-    paths = [source.path for source in stage.train]
-    for path in dict.fromkeys([*paths, *stage.held_out.values()]):
+    for path in _paths(stage):
         # A file's own name may look like a pattern.
         if not os.path.exists(path) and not glob.glob(os.fspath(path)):
             raise FileNotFoundError(
                 f"A set of the stage names no file. Received: {path}"
             )
+
+
+def fingerprints(stage):
+    """What tells the sets of a stage from others under the same names.
+
+    Args:
+        stage: `Stage`.
+
+    Returns:
+        A dict of a string for each path: another one when a manifest's text
+        or the names and sizes of shards have changed.
+    """
+    prints = {}
+    for path in _paths(stage):
+        if is_manifest(path):
+            content = pathlib.Path(path).read_bytes()
+        else:
+            files = find_record_files(path)
+            sizes = [[file, os.path.getsize(file)] for file in files]
+            content = json.dumps(sizes).encode()
+        prints[os.fspath(path)] = hashlib.sha256(content).hexdigest()
+    return prints
+
+
+def _paths(stage):
+    paths = [source.path for source in stage.train]
+    return list(dict.fromkeys([*paths, *stage.held_out.values()]))
 
 
 def _in_order(path, num_frames, fps, image_size, batch_size):

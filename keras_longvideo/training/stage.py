@@ -95,7 +95,9 @@ class Stage:
             else the encoder is, beside a new text tower.
         train: tuple of `Source`.
         held_out: dict of strings. Names of held-out sets, and their manifest
-            or shards. One caption a video counts, a manifest's first.
+            or shards. One caption a video counts, a manifest's first. While
+            the run lasts, their frames take up room in its folder, 3 bytes a
+            pixel: 50 GB for 1,000 videos of 256 frames of 256x256.
         steps: int. Batches to train on.
         learning_rate: float. The highest one: it rises from 0 over
             `warmup_steps` and falls to 0 as a cosine until the last step.
@@ -118,7 +120,8 @@ class Stage:
             trained without dropout, as CLIP's.
         vocabulary: string or None. A file of a new tokenizer's words, one a
             line. Defaults to `None`: one of up to `vocabulary_size` words is
-            made of the training captions.
+            made of the training captions. Shards are read from end to end
+            for those, frames and all: give a file where they are large.
         vocabulary_size: int. Defaults to `1000`.
         sequence_length: int or None. Tokens that a caption is padded or cut
             to. Defaults to `None`: those of a `preset` that is a retriever,
@@ -241,6 +244,15 @@ class Stage:
                 f"Received: microbatch_size={self.microbatch_size} with "
                 f"{self.auxiliary}"
             )
+
+        for source in self.train:
+            size = self.microbatch_size or source.batch_size
+            if size < source.batch_size and source.batch_size % size:
+                raise ValueError(
+                    "`microbatch_size` must divide the `batch_size` of each "
+                    "source, or not be below it. Received: "
+                    f"microbatch_size={size}, batch_size={source.batch_size}"
+                )
 
     @property
     def auxiliary(self):

@@ -105,7 +105,9 @@ def test_an_interrupted_decoding_leaves_nothing(
     )
 
 
-def test_what_a_killed_decoding_left_is_swept_up(make_set, tmp_path):
+def test_what_a_killed_decoding_left_is_swept_up(
+    make_set, tmp_path, monkeypatch
+):
     manifest = make_set(4)
     folder = tmp_path / "clips"
     video_text_dataset(manifest, 2, cache=folder, **SMALL)
@@ -113,6 +115,12 @@ def test_what_a_killed_decoding_left_is_swept_up(make_set, tmp_path):
     # As if it had been killed before it was done.
     left = clips.rename(clips.with_suffix(".partial"))
     (left / "pixel_values.npy").write_bytes(b"half")
+
+    def disk_usage(path):
+        # There is no room beside it.
+        return types.SimpleNamespace(free=0 if left.exists() else 10**9)
+
+    monkeypatch.setattr(decoded_clips.shutil, "disk_usage", disk_usage)
     dataset = video_text_dataset(manifest, 2, cache=folder, **SMALL)
     assert len(list(dataset)) == 2
     assert clips.exists() and not left.exists()

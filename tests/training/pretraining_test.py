@@ -180,6 +180,47 @@ def test_a_set_that_is_not_there(tiny, tmp_path):
         pretrain(missing, tmp_path / "run", progress=False)
 
 
+def test_data_that_changed_since_a_run_began(tiny, manifest, tmp_path):
+    path = tmp_path / "set.jsonl"
+    data.write_manifest(path, *data.read_manifest(manifest).values())
+    lines = path.read_text()
+    train = (Source(str(path), 4, num_frames=2),)
+    stage = tiny.stage(train=train, steps=1, **QUICK)
+    output = tmp_path / "run"
+    results = pretrain(stage, output, progress=False)
+    path.write_text(lines.replace("red", "scarlet"))
+    # A run that is done is.
+    assert pretrain(stage, output, progress=False) == results
+    (output / "results.json").unlink()
+    with pytest.raises(ValueError, match="set.jsonl'] changed since the run"):
+        pretrain(stage, output, progress=False)
+    path.write_text(lines)
+    pretrain(stage, output, progress=False)
+
+
+def test_words_are_learned_anew_until_a_run_has_begun(
+    tiny, manifest, tmp_path, monkeypatch
+):
+    path = pathlib.Path(shutil.copy(manifest, tmp_path / "set.jsonl"))
+    stage = tiny.stage(
+        preset="image_vivit_tiny",
+        backbone={"image_shape": (16, 16, 3), "num_layers": 1},
+        train=(Source(str(path), 4, num_frames=1),),
+        **QUICK,
+    )
+
+    def fail(*args):
+        raise RuntimeError("a video is broken")
+
+    monkeypatch.setattr(pretraining, "_fit", fail)
+    for word in ("ball", "zebra"):
+        path.write_text(path.read_text().replace("ball", word))
+        with pytest.raises(RuntimeError, match="a video is broken"):
+            pretrain(stage, tmp_path / "run", progress=False)
+    words = (tmp_path / "run" / "vocabulary.txt").read_text().split()
+    assert "zebra" in words and "ball" not in words
+
+
 def test_a_torn_checkpoint_costs_steps_and_nothing_else(finished, tmp_path):
     output = tmp_path / "run"
     shutil.copytree(finished.output, output)

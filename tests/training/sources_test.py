@@ -10,6 +10,7 @@ from keras_longvideo import data
 from keras_longvideo import models
 from keras_longvideo.training import Source
 from keras_longvideo.training.sources import check_paths
+from keras_longvideo.training.sources import fingerprints
 from keras_longvideo.training.sources import held_out_clips
 from keras_longvideo.training.sources import training_batches
 from keras_longvideo.training.sources import training_captions
@@ -54,10 +55,12 @@ def test_batches_go_on_where_they_were(paths, kind, num_sources, tiny):
 
 
 @pytest.mark.parametrize("kind", ["manifest", "shards"])
-def test_held_out_sets_are_read_whole_and_in_order(paths, kind):
+def test_held_out_sets_are_read_whole_and_in_order(paths, kind, tmp_path):
     # More frames than the videos have: padding is left out.
     converter = models.VideoConverter(4, (16, 16), fps=2)
-    pairs = held_out_clips(paths[kind], converter)
+    left = set(tmp_path.iterdir())
+    pairs = held_out_clips(paths[kind], converter, tmp_path)
+    assert set(tmp_path.iterdir()) == left
     assert [video.shape for video in pairs["videos"]] == [(2, 16, 16, 3)] * 8
     expected = data.read_manifest(paths["manifest"])
     for caption, several in zip(
@@ -68,6 +71,17 @@ def test_held_out_sets_are_read_whole_and_in_order(paths, kind):
     # JPEG changes pixels by a few steps of 255.
     difference = np.abs(np.stack(pairs["videos"]) - decoded.astype(int))
     assert difference.mean() <= (0 if kind == "manifest" else 12)
+
+
+def test_shards_that_changed_are_others(paths, tiny, tmp_path):
+    stage = tiny.stage(train=(Source(paths["shards"], 4),))
+    before = fingerprints(stage)
+    assert fingerprints(stage) == before
+    assert set(before) == set(paths.values())
+    (tmp_path / "set.tfrecord-more").write_bytes(b"")
+    after = fingerprints(stage)
+    changed = [path for path, print in after.items() if print != before[path]]
+    assert changed == [paths["shards"]]
 
 
 def test_a_name_that_looks_like_a_pattern(paths, tiny, tmp_path):

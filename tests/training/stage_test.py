@@ -52,6 +52,7 @@ def test_sources(overrides, message):
             {"captioning": 1.0, "microbatch_size": 2},
             "`microbatch_size` must be None",
         ),
+        ({"microbatch_size": 3}, "`microbatch_size` must divide"),
     ],
 )
 def test_stages(overrides, message, tiny):
