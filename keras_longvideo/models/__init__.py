@@ -2,6 +2,7 @@
 
 from keras_longvideo.models.from_preset import from_preset
 from keras_longvideo.models.presets import list_presets
+from keras_longvideo.models.processes import own_rows
 from keras_longvideo.models.search_task import SearchHit
 from keras_longvideo.models.text_tower import text_tower
 from keras_longvideo.models.video_classifier import VideoClassifier
@@ -28,6 +29,7 @@ __all__ = [
     "from_preset",
     "learn_vocabulary",
     "list_presets",
+    "own_rows",
     "text_tower",
     "video_inputs",
 ]

@@ -111,14 +111,34 @@ def padded_batch_size(batch_size, num_examples):
 def own_rows(batch_size):
     """Which examples of a batch this process feeds its devices.
 
+    Where several processes train one model, `fit` picks them out of whole
+    batches. A dataset whose batches hold no others, so that no process reads
+    what another one needs, is for a distribution with
+    `auto_shard_dataset=False`, as in Keras.
+
     Where they lie is the mesh's to say: of devices that share a network
     closely, those of a process need not follow one another.
 
     Args:
-        batch_size: int, a multiple of the parts that a batch is split into.
+        batch_size: int. Size of the whole batch, a multiple of the parts that
+            it is split into.
 
     Returns:
-        A list of ints.
+        A list of ints; all rows where no `keras.distribution` is set.
+
+    Example:
+
+    ```python
+    import keras
+    from keras_longvideo import data
+    from keras_longvideo import models
+
+    def fit_on_shards(retriever, pattern, batch_size):
+        distribution = keras.distribution.distribution()
+        distribution.auto_shard_dataset = False
+        rows = models.own_rows(batch_size)
+        retriever.fit(data.record_dataset(pattern, batch_size, rows=rows))
+    ```
     """
     rows = range(batch_size)
     if not is_one_of_several():
@@ -130,7 +150,27 @@ def own_rows(batch_size):
 
 
 def own_share(dataset):
-    """What this process reads of a dataset of whole batches.
+    """What this process reads of a user's dataset.
+
+    Args:
+        dataset: `tf.data.Dataset`: of whole batches, the same in each process,
+            or, where the distribution has `auto_shard_dataset=False`, of this
+            process's rows.
+
+    Returns:
+        A `tf.data.Dataset`.
+
+    Raises:
+        ValueError: if batches cannot be split evenly.
+    """
+    distribution = keras.distribution.distribution()
+    if is_one_of_several() and not distribution.auto_shard_dataset:
+        return dataset
+    return split(dataset)
+
+
+def split(dataset):
+    """Picks this process's rows out of whole batches.
 
     Args:
         dataset: `tf.data.Dataset`, the same in each process.
@@ -151,8 +191,10 @@ def own_share(dataset):
         if not is_one_of_several():
             return dataset
         raise ValueError(
-            "Several processes must be given a dataset of full batches, such "
-            "as of `dataset.batch(batch_size, drop_remainder=True)`. "
+            "Several processes must be given a dataset of full batches of "
+            "one size, such as of `dataset.batch(batch_size, "
+            "drop_remainder=True)`; or each its own rows, see "
+            "`keras_longvideo.models.own_rows`. "
             f"Received: x with batches like {dataset.element_spec}"
         )
     (batch_size,) = sizes

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from keras_longvideo.models.processes import is_split
-from keras_longvideo.models.processes import own_share
+from keras_longvideo.models.processes import split
 
 
 def is_dataset(x):
@@ -98,7 +98,7 @@ def batches(
         dataset = dataset.shuffle(num_rows, seed=seed)
     # A batch that is not full cannot be split over devices.
     dataset = dataset.batch(batch_size, drop_remainder=is_split())
-    return own_share(dataset).map(pick)
+    return split(dataset).map(pick)
 
 
 def string_paths(videos):

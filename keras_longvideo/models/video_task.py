@@ -154,7 +154,9 @@ class VideoTask(Task):
         Under a `keras.distribution`, where a batch is split over devices, a
         last batch that is not full is left out, in validation too; a
         `tf.data.Dataset` has to leave it out itself. Each of several processes
-        is given the same videos or dataset, and reads its own share.
+        is given the same videos, and reads its own share, or the same dataset,
+        and uses its own share of each batch; see
+        `keras_longvideo.models.own_rows` for one that reads no more.
 
         Args:
             x: videos as the preprocessor takes them: a list of paths, arrays,
@@ -225,8 +227,8 @@ class VideoTask(Task):
         Under a `keras.distribution`, where a batch is split over devices, the
         last example is repeated until all batches are full, and what comes of
         the others is returned; a `tf.data.Dataset` has to be of full batches.
-        Each of several processes is given the same videos or dataset, reads
-        its own share, and gets all that comes of them.
+        Each of several processes is given the same videos or dataset, as
+        `fit` is, and gets all that comes of them.
 
         Args:
             x: examples as `fit` takes them.

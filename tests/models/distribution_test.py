@@ -130,6 +130,10 @@ def check_uses(received, expected):
     for name in ("videos", "texts"):
         predicted = received["predicted"][f"{name[:-1]}_embeddings"]
         np.testing.assert_allclose(predicted, expected[name], atol=1e-5)
+    for name in ("predicted of rows", "predicted beside"):
+        assert received[name].keys() == expected[name].keys()
+        for key, value in expected[name].items():
+            np.testing.assert_allclose(received[name][key], value, atol=1e-5)
     for name in ("hits", "metrics", "metrics of a dataset"):
         assert received[name] == expected[name], name
 

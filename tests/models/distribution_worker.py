@@ -17,7 +17,6 @@ import numpy as np
 import tensorflow as tf
 
 from keras_longvideo import models
-from keras_longvideo.models.processes import own_rows
 
 jax.config.update("jax_disable_most_optimizations", True)
 
@@ -140,7 +139,31 @@ def uses(retriever):
             dataset.batch(BATCH, drop_remainder=True), verbose=0
         ),
         "predicted": retriever.predict(pairs, batch_size=BATCH, verbose=0),
+        **uses_of_own_rows(retriever, pairs, dataset),
     }
+
+
+def uses_of_own_rows(retriever, pairs, dataset):
+    """What comes of a dataset that holds what this process computes alone."""
+    rows = models.own_rows(BATCH)
+
+    def pick(batch):
+        return {name: tf.gather(x, rows) for name, x in batch.items()}
+
+    distribution = keras.distribution.distribution()
+    if distribution is not None:
+        distribution.auto_shard_dataset = False
+    own = dataset.batch(BATCH, drop_remainder=True).map(pick)
+    uses = {
+        "predicted of rows": retriever.predict(own, verbose=0),
+        # Arrays are whole as ever.
+        "predicted beside": retriever.predict(
+            pairs, batch_size=BATCH, verbose=0
+        ),
+    }
+    if distribution is not None:
+        distribution.auto_shard_dataset = True
+    return uses
 
 
 def classes(folder):
@@ -236,7 +259,7 @@ def run(
     distribution = make_distribution(mesh, is_interleaved)
     keras.distribution.set_distribution(distribution)
     retriever, history = train(folder, **PLANS[plan])
-    result = {"history": history, "rows": own_rows(BATCH)}
+    result = {"history": history, "rows": models.own_rows(BATCH)}
     if distribution is not None and jax.process_count() == 1:
         result["shares"] = shares(retriever.weights)
         result["slots"] = shares(retriever.optimizer.variables)
