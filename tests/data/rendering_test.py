@@ -159,6 +159,21 @@ def test_the_number_of_workers_changes_nothing(tmp_path):
     assert files[1] == files[2]
 
 
+@pytest.mark.parametrize("split", ["temporal", "long"])
+def test_the_same_frames_give_the_same_file(split, tmp_path):
+    frames = {"temporal": 16, "long": 96}[split]
+    files = []
+    for i in range(6):
+        # x264 must not read what lies in memory by chance.
+        scattered = [np.full(9999 * (i + 1), 41 * i, "uint8") for _ in range(9)]
+        del scattered
+        folder = tmp_path / str(i)
+        render_videos(folder, split, 2, num_frames=frames, progress=False)
+        files.append([path.read_bytes() for path in folder.rglob("*.mp4")])
+    assert len(files[0]) == 2
+    assert files == files[:1] * 6
+
+
 def test_a_complete_set_is_not_rendered_again(tmp_path, monkeypatch):
     path = render_videos(tmp_path, "spatial", 2, **SMALL)
     monkeypatch.setattr(rendering, "write_video", None)
