@@ -93,9 +93,10 @@ def main(argv):
     # see the argument `fps` of `models.VideoConverter`.
     retriever = keras_longvideo.from_preset(PRESET.value)
     converter = retriever.preprocessor.video_converter
+    rate = f"at {converter.fps} a second" if converter.fps else "evenly spaced"
     print(
         f"{PRESET.value}: {converter.num_frames} frames of "
-        f"{converter.image_size}, at {converter.fps or 'any'} a second"
+        f"{converter.image_size}, {rate}"
     )
 
     # 3. Before: what does it make of real footage, as it is?

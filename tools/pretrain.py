@@ -17,8 +17,9 @@ A config is a Python file that sets `stage`, a
         --set=warmup_steps=10
 
 The same command goes on where a run was interrupted. In the output folder are
-`log.csv` and TensorBoard's events (`tensorboard --logdir=runs`), the last two
-checkpoints, and in the end `preset/` and `results.json`.
+`log.csv` and TensorBoard's events (`pip install tensorboard`, then
+`tensorboard --logdir=runs`), the last two checkpoints, and in the end `preset/`
+and `results.json`.
 """
 
 import os

@@ -38,8 +38,9 @@ Runs of one finding have the same steps, but where a claim says so, and the same
 data, but for (g), and start from runs of their own seed where they can. Seeds
 differ in weights, batches and masks, not in the videos: all runs are measured
 on the same {held_out} held-out videos of a set. Their choice adds an error of
-its own (up to {sampling:.1f} points for a single score) that is in no figure
-here, and that a difference of two scores is rid of only in part.
+its own (a standard error of up to {sampling:.1f} points for a single
+score) that is in no figure here, and that a difference of two scores is rid of
+only in part.
 
 **The rule.** Each claim is a sum of mean scores and a range that it should be
 in, which was fixed before its runs. `±` is half of the sum's {confidence:.0%}
