@@ -55,7 +55,7 @@ _ENCODER = {
     # to the next, the same frames give the same file. The rate makes up for
     # it: pixels are as far from those before encoding as they were with it.
     "x264-params": "no-mbtree=1",
-    "crf": "26",
+    "crf": "25",
 }
 
 
