@@ -53,9 +53,9 @@ _ENCODER = {
     "threads": "1",
     # Without x264's macroblock tree, which came out otherwise from one call
     # to the next, the same frames give the same file. The rate makes up for
-    # it: pixels are as far from those before encoding as they were with it.
+    # it: pixels are about as far from those before encoding as with it.
     "x264-params": "no-mbtree=1",
-    "crf": "25",
+    "crf": "24",
 }
 
 
