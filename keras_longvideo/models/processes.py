@@ -7,8 +7,12 @@ others' parts.
 """
 
 import contextlib
+import contextvars
 
 import keras
+
+# What the distribution said before `feeding_own_share` had its way.
+_AUTO_SHARD = contextvars.ContextVar("auto_shard", default=None)
 
 
 def is_split():
@@ -163,10 +167,16 @@ def own_share(dataset):
     Raises:
         ValueError: if batches cannot be split evenly.
     """
-    distribution = keras.distribution.distribution()
-    if is_one_of_several() and not distribution.auto_shard_dataset:
+    if is_one_of_several() and not _is_auto_sharded():
         return dataset
     return split(dataset)
+
+
+def _is_auto_sharded():
+    """Whether a user's datasets are whole, in callbacks of `fit` too."""
+    before = _AUTO_SHARD.get()
+    distribution = keras.distribution.distribution()
+    return distribution.auto_shard_dataset if before is None else before
 
 
 def split(dataset):
@@ -218,11 +228,13 @@ def feeding_own_share():
         return
     distribution = keras.distribution.distribution()
     is_automatic = distribution.auto_shard_dataset
+    token = _AUTO_SHARD.set(_is_auto_sharded())
     distribution.auto_shard_dataset = False
     try:
         yield
     finally:
         distribution.auto_shard_dataset = is_automatic
+        _AUTO_SHARD.reset(token)
 
 
 def returns_whole_outputs(cls):

@@ -12,8 +12,10 @@ import sys
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from keras_longvideo import models
+from keras_longvideo.models import processes
 from keras_longvideo.video import write_video
 
 pytestmark = [
@@ -257,6 +259,31 @@ def test_a_batch_that_is_not_full_is_left_out(one_process):
 )
 def test_batches_that_do_not_fit(one_process, name, message):
     assert re.search(message, one_process["batch=8", "nce"]["errors"][name])
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_what_a_callback_is_given_is_split_as_outside(monkeypatch, is_whole):
+    # As one of two processes.
+    monkeypatch.setattr(processes, "is_one_of_several", lambda: True)
+    monkeypatch.setattr(processes, "own_rows", lambda batch_size: [0])
+    distribution = keras.distribution.DataParallel(
+        devices=keras.distribution.list_devices()[:1],
+        auto_shard_dataset=is_whole,
+    )
+    dataset = tf.data.Dataset.range(4).batch(2, drop_remainder=True)
+    rows = [[0], [2]] if is_whole else [[0, 1], [2, 3]]
+
+    def shares():
+        share = processes.own_share(dataset)
+        return [batch.tolist() for batch in share.as_numpy_iterator()]
+
+    with distribution.scope():
+        assert shares() == rows
+        with processes.feeding_own_share(), processes.feeding_own_share():
+            assert not distribution.auto_shard_dataset
+            assert shares() == rows
+        assert shares() == rows
+    assert distribution.auto_shard_dataset == is_whole
 
 
 @pytest.mark.parametrize(
