@@ -162,8 +162,7 @@ def _alone(output):
 
 def _claim(output, stage):
     """Marks a folder as that of a stage, unless it is another one's."""
-    path, wanted = output / "stage.json", json.loads(stage.to_json())
-    found = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    path = output / "stage.json"
     if not is_begun(output / "checkpoints") and not _is_done(output):
         # Of a start that failed there may be words of captions that have
         # changed since.
@@ -172,6 +171,8 @@ def _claim(output, stage):
         (output / "results.json").unlink(missing_ok=True)
         write_atomically(path, stage.to_json() + "\n")
         return
+    wanted = json.loads(stage.to_json())
+    found = json.loads(path.read_text("utf-8")) if path.exists() else {}
     names = sorted({*found, *wanted})
     differing = [n for n in names if found.get(n) != wanted.get(n)]
     if differing:
@@ -237,8 +238,8 @@ def _fit(stage, retriever, model, recorder, step):
     remaining = stage.steps - step
     batches = training_batches(stage, image_size, step).take(remaining)
     if model is not retriever:
-        # A retriever does it itself.
-        # Each call at once holds a batch, and words take little time.
+        # A retriever does it itself. Few calls at once: each holds a batch,
+        # and words take little time.
         batches = batches.map(retriever.preprocessor, 2)
         batches = batches.prefetch(2)
     with warnings.catch_warnings():

@@ -244,7 +244,6 @@ class Stage:
                 f"Received: microbatch_size={self.microbatch_size} with "
                 f"{self.auxiliary}"
             )
-
         for source in self.train:
             size = self.microbatch_size or source.batch_size
             if size < source.batch_size and source.batch_size % size:
