@@ -305,7 +305,7 @@ def test_failed_runs_are_shown_with_their_last_lines(
     failed = {name for (name, _), how in ends.items() if how == "failed"}
     assert failed == {
         *("short_joint", "long_last_layers", "long_joint_16_frames"),
-        "long_last_layers_16_frames",
+        *("long_last_layers_16_frames", "long_joint_untuned"),
     }
     printed = capsys.readouterr()
     lines = (printed.out + printed.err).splitlines()
@@ -345,13 +345,13 @@ def test_runs_are_trained(tool, tmp_path):
     folders = folders_lib.Folders(
         tmp_path / "output", tmp_path / "report", SMOKE
     )
-    names = ("image", "short_joint_mask75")
+    names = ("image", "short_joint", "long_joint_untuned")
     folders_lib.prepare_sets(folders, [runs.RUNS[name] for name in names])
     for name in names:
         training_job.train(runs.RUNS[name], 0, folders)
     found, others = results.read(folders.results, SMOKE)
     assert set(found) == set(names) and not others
-    made = found["short_joint_mask75"][0]
+    made = found["short_joint"][0]
     for split in ("spatial", "temporal"):
         assert 0 <= made["metrics"][f"{split}/text_to_video/recall@1"] <= 1
         assert 0 < made["oracles"][split]["single_frame"] <= 1
@@ -362,8 +362,22 @@ def test_runs_are_trained(tool, tmp_path):
     training_job.train(runs.RUNS[made["run"]], 0, folders)
     assert json.loads(path.read_text())["device"] == "another"
     preset = keras_longvideo.from_preset(folders.preset(made["run"], 0))
-    assert preset.backbone.mask_rate == 0.75
+    assert preset.backbone.tubelet_size == (2, 16, 16)
     assert preset.backbone.num_layers == SMOKE.num_layers
     # The words of all sets are known from the first stage on.
     assert preset.preprocessor.tokenizer.get_vocabulary() == vocabulary()
+    # That preset, as it is, on longer videos with longer captions.
+    measured = found["long_joint_untuned"][0]
+    assert (measured["steps"], measured["loss"]) == (0, None)
+    manifest = folders.manifest("long", is_held_out=True)
+    longer = keras_longvideo.from_preset(
+        folders.preset("short_joint", 0), num_frames=256
+    )
+    longer.preprocessor.sequence_length = 20
+    expected = longer.evaluate(
+        keras_longvideo.data.read_manifest(manifest), verbose=0
+    )
+    for name, score in expected.items():
+        assert measured["metrics"][f"long/{name}"] == pytest.approx(score)
+    assert not folders.run("long_joint_untuned", 0).exists()
     report.write_report(folders.findings, SMOKE)

@@ -11,8 +11,8 @@ def _less(run, other):
     return {run: 1, other: -1}
 
 
-# Where the paper calls something large without a number, as a fall "well
-# below" or what is "lost", it is taken as 10 points.
+# Where the paper calls something large without a number, it is taken as 10
+# points, and as 20 where that is what it was built for.
 CLAIMS = (
     Claim(
         "a",
@@ -183,7 +183,17 @@ CLAIMS = (
     ),
     Claim(
         "d",
-        "LongViViT, on 256 frames, is better than ShortViViT on 16.",
+        "LongViViT is better than ShortViViT, both on 256 frames.",
+        "*long*: LongViViT over ShortViViT as it is, not tuned on long "
+        "videos, by 10 points or more",
+        "long",
+        _less("long_last_layers", "long_joint_untuned"),
+        least=10.0,
+    ),
+    Claim(
+        "d",
+        f"{BEYOND} LongViViT, on 256 frames, is better than ShortViViT tuned "
+        "on 16 of each.",
         "*long*: LongViViT over ShortViViT tuned in all layers, by 10 points "
         "or more",
         "long",
@@ -192,7 +202,8 @@ CLAIMS = (
     ),
     Claim(
         "d",
-        "LongViViT, on 256 frames, is better than ShortViViT on 16.",
+        f"{BEYOND} LongViViT, on 256 frames, is better than ShortViViT tuned "
+        "on 16 of each.",
         "*long*: LongViViT over ShortViViT tuned in its last layers, too, by "
         "10 points or more",
         "long",
@@ -201,7 +212,7 @@ CLAIMS = (
     ),
     Claim(
         "d",
-        "LongViViT is better than ImageViT trained on long videos.",
+        f"{BEYOND} LongViViT is better than ImageViT tuned as it is.",
         "*long*, 256 frames each: LongViViT over ImageViT",
         "long",
         _less("long_last_layers", "long_frame"),
@@ -260,7 +271,7 @@ CLAIMS = (
     ),
     Claim(
         "e",
-        f"{BEYOND} from short to long, adapters lose nothing.",
+        "From short to long, adapters lose nothing.",
         "*long*: adapters less all, -2 points or more",
         "long",
         _less("long_adapters", "long_joint"),
@@ -304,7 +315,7 @@ CLAIMS = (
     ),
     Claim(
         "g",
-        "Without images beside the videos, what single frames show is lost.",
+        "Without images beside the videos, what single frames show suffers.",
         "*spatial*: with images over without, by 10 points or more",
         "spatial",
         _less("short_joint", "short_without_images"),
@@ -312,7 +323,7 @@ CLAIMS = (
     ),
     Claim(
         "g",
-        "Without videos, the order of frames is not learned.",
+        "Without videos, what needs time suffers.",
         "*temporal*: with videos over without, by 10 points or more",
         "temporal",
         _less("short_joint", "short_without_videos"),

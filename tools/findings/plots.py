@@ -4,6 +4,7 @@ import statistics
 
 import matplotlib
 
+from findings import results as result_files
 from findings import runs
 from findings import verdicts
 
@@ -16,15 +17,26 @@ COLORS = {
     "joint": "#cc3311",
     "other": "#228833",
 }
-# Joint attention, for more steps: what is masked, the run and its marker.
-LONGER = {
-    "joint, twice the steps": (0.0, "short_joint_longer", "D"),
-    "joint, four times the steps": (0.75, "short_joint_mask75_longer", "s"),
-    "and a last part on all tokens": (
-        0.75,
+# Joint attention, for more steps: where it is drawn, the run and its marker.
+# Those with 75 % masked lie a little to either side, to be told apart.
+MORE_STEPS = {
+    "joint, twice the steps": (0, "short_joint_longer", "D"),
+    "joint, and a last part on all tokens": (
+        72,
+        "short_joint_mask75_unmasked_end",
+        "v",
+    ),
+    "joint, four times the steps": (78, "short_joint_mask75_longer", "s"),
+    "joint, four times the steps, and that last part": (
+        81,
         "short_joint_mask75_longer_unmasked_end",
         "^",
     ),
+}
+OBSERVERS = {
+    "single_frame": "a single\nframe",
+    "shuffled_frames": "no order",
+    "sixteen_frames": "16 frames",
 }
 NAMES = {
     "frame": "frame-level (ImageViT)",
@@ -95,6 +107,23 @@ def _panels(count, width=4.2, height=3.4):
     return figure, axes[0]
 
 
+def _observers(axis, results, metric):
+    """Lines of what ideal observers reach, where it is less than all."""
+    scores = result_files.oracles(results).get(metric, {})
+    for name, text in OBSERVERS.items():
+        if scores.get(name, 1.0) < 1.0:
+            level = 100 * scores[name]
+            axis.axhline(level, color="#444444", linestyle=":", linewidth=1)
+            axis.annotate(
+                text,
+                (1.01, level),
+                xycoords=("axes fraction", "data"),
+                va="center",
+                fontsize=7,
+                color="#444444",
+            )
+
+
 def _bars(axis, results, metric, bars):
     """Bars of `(label, run, color)`, as far as there are results.
 
@@ -114,10 +143,13 @@ def _bars(axis, results, metric, bars):
             textcoords="offset points",
             ha="center",
             fontsize=8,
+            # Legible on a line.
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
         )
     axis.set_xticks(
         range(len(drawn)), [label for label, _, _ in drawn], fontsize=8
     )
+    _observers(axis, results, metric)
     axis.margins(y=0.12)
     axis.set_ylim(bottom=0)
     return len(drawn) > 1
@@ -159,19 +191,17 @@ def _draw_video_first(results):
 
 def _draw_masking(results):
     metrics = ("spatial", "temporal")
-    figure, axes = _panels(len(metrics))
+    figure, axes = _panels(len(metrics), height=4.2)
     is_drawn = False
     for axis, metric in zip(axes, metrics, strict=True):
         for kind, name in NAMES.items():
+            names = [runs.masked_name(kind, r) for r in runs.MASK_RATES]
+            all_tokens = runs.tokens(runs.RUNS[names[0]])
+            # Of the places of a frame, no tenth can be kept.
             points = [
-                (100 * rate, *point)
-                for rate in runs.MASK_RATES
-                if (
-                    point := _point(
-                        results, runs.masked_name(kind, rate), metric
-                    )
-                )
-                is not None
+                (100 * (1 - runs.tokens(runs.RUNS[run]) / all_tokens), *point)
+                for run in names
+                if (point := _point(results, run, metric)) is not None
             ]
             if not points:
                 continue
@@ -186,11 +216,11 @@ def _draw_masking(results):
                 color=COLORS[kind],
                 label=name,
             )
-        for name, (rate, run, marker) in LONGER.items():
+        for name, (x, run, marker) in MORE_STEPS.items():
             point = _point(results, run, metric)
             if point is not None:
                 axis.errorbar(
-                    100 * rate,
+                    x,
                     *point,
                     linestyle="",
                     marker=marker,
@@ -203,10 +233,18 @@ def _draw_masking(results):
         axis.set_xlabel("masked in training, %")
         axis.set_xticks([100 * rate for rate in runs.MASK_RATES])
         axis.set_ylim(0, 105)
+        _observers(axis, results, metric)
     if not is_drawn:
         plt.close(figure)
         return None
-    axes[0].legend(frameon=False, fontsize=8, loc="lower left")
+    # Below both panels, in which lines run everywhere.
+    figure.legend(
+        *axes[0].get_legend_handles_labels(),
+        loc="outside lower center",
+        ncols=3,
+        frameon=False,
+        fontsize=8,
+    )
     return figure
 
 
@@ -233,14 +271,14 @@ def _draw_tokens(results):
         "tubes": (
             {
                 "scratch_tubevit": "TubeViT",
-                "scratch_tubes_16_frames": "for 16 frames",
+                "scratch_tubes_16_frames": "16 frames",
             },
             {"color": COLORS["other"], "marker": "^", "linestyle": ""},
         ),
     }
     # Labels of a series lie to one side of its points.
-    sides = ((5, -10, "left"), (-5, 4, "right"), (5, 4, "left"))
-    figure, axes = _panels(len(metrics))
+    sides = ((-4, -11, "right"), (-5, 4, "right"), (5, -9, "left"))
+    figure, axes = _panels(len(metrics), width=5)
     is_drawn = False
     for axis, metric in zip(axes, metrics, strict=True):
         for (name, (labels, style)), (x, y, align) in zip(
@@ -284,14 +322,27 @@ def _draw_tokens(results):
 def _draw_long(results):
     bars = [
         ("ImageViT\n16 frames", "long_frame_16_frames", COLORS["frame"]),
-        ("ImageViT\n256 frames", "long_frame", COLORS["frame"]),
+        (
+            "ImageViT\n256 frames,\nlast layers",
+            "long_frame",
+            COLORS["frame"],
+        ),
         ("ShortViViT\n16 frames", "long_joint_16_frames", COLORS["joint"]),
         (
-            "ShortViViT,\nlast layers",
+            "the same,\nlast layers",
             "long_last_layers_16_frames",
             COLORS["joint"],
         ),
-        ("LongViViT\n256 frames", "long_last_layers", COLORS["joint"]),
+        (
+            "ShortViViT\n256 frames,\nnot tuned",
+            "long_joint_untuned",
+            COLORS["joint"],
+        ),
+        (
+            "LongViViT\n256 frames,\nlast layers",
+            "long_last_layers",
+            COLORS["joint"],
+        ),
     ]
     return _draw_bars(results, [("long", "long", bars)], width=6)
 
@@ -324,7 +375,7 @@ def _draw_adaptation(results):
         [
             ("image to short: spatial", "spatial", bars("short")),
             ("image to short: temporal", "temporal", bars("short")),
-            ("short to long: long", "long", bars("long")),
+            ("short to long, 75 % masked: long", "long", bars("long")),
         ],
         width=4.4,
     )

@@ -35,7 +35,8 @@ stages.
 
 Scores are Recall@1 of finding a held-out video by its caption, in percent.
 Runs of one finding have the same steps, but where a claim says so, and the same
-data, but for (g), and start from runs of their own seed where they can. Seeds
+data, but for (g), whose runs take all steps on what is left; they start from
+runs of their own seed where they can. Text towers are trained in full. Seeds
 differ in weights, batches and masks, not in the videos: all runs are measured
 on the same {held_out} held-out videos of a set. Their choice adds an error of
 its own (a standard error of up to {sampling:.1f} points for a single
@@ -51,6 +52,11 @@ outside, and the interval reaches over. *Open*: fewer than two seeds.
 
 | | the paper's claim, as read | compared here | points | seeds | holds here |
 |---|---|---|---|---|---|
+"""
+
+_PLOTS = """
+Plots show means and sample standard deviations over the seeds that there are,
+and, dotted, what ideal observers reach; both stand in full below.
 """
 
 
@@ -93,6 +99,8 @@ def write_report(folder, scale):
         ).replace("\n\n\n\n", "\n\n")
     ]
     parts += [_row(claim, results) for claim in claims.CLAIMS]
+    if captions:
+        parts.append(_PLOTS)
     for name, caption in captions.items():
         parts.append(f"\n![{caption}]({name})\n\n*{caption}*\n")
     notes = folder / "notes.md"
@@ -112,12 +120,7 @@ def _listed(numbers):
 
 def _oracles(results):
     """What there is to reach, as far as results tell."""
-    seen = {
-        split: oracles
-        for several in results.values()
-        for result in several
-        for split, oracles in result["oracles"].items()
-    }
+    seen = result_files.oracles(results)
     lines = [
         "\n## What ideal observers reach\n\n"
         "Recall@1 on the very same held-out videos of one who sees a single "

@@ -50,6 +50,23 @@ def path_of(folder, run, seed):
     return pathlib.Path(folder) / f"{run}_seed{seed}.json"
 
 
+def oracles(results):
+    """What ideal observers reach on the held-out sets, as far as is known.
+
+    Args:
+        results: dict of a list of results for each run.
+
+    Returns:
+        A dict of a dict of Recall@1 by observer, for each set.
+    """
+    return {
+        split: scores
+        for several in results.values()
+        for result in several
+        for split, scores in result["oracles"].items()
+    }
+
+
 def read(folder, scale):
     """Reads the results that belong to the runs as they are now.
 

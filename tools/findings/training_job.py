@@ -1,9 +1,10 @@
-"""Trains one run with one seed, and writes its result file."""
+"""Trains and measures one run with one seed, and writes its result file."""
 
 import json
 import math
 import os
 import platform
+import time
 
 from findings import results
 from findings import runs
@@ -18,7 +19,7 @@ def make_stage(run, seed, folders):
     """The stage of pre-training that a run is.
 
     Args:
-        run: `runs.Run`.
+        run: `runs.Run`, with steps.
         seed: int.
         folders: `folders.Folders`.
 
@@ -65,16 +66,20 @@ def make_stage(run, seed, folders):
         adapt=run.adapt,
         vocabulary=vocabulary,
         sequence_length=runs.SEQUENCE_LENGTHS[run.stage],
-        # A last batch that is not full would be compiled for as well.
-        evaluation_batch_size=math.gcd(
-            scale.held_out, 20 if run.num_frames > runs.SHORT_FRAMES else 50
-        ),
+        evaluation_batch_size=_evaluation_batch_size(run, scale),
         log_every=tenth,
         # Nothing is chosen by scores on the way.
         evaluate_every=steps,
         checkpoint_every=2 * tenth,
         seed=seed,
         **run.losses,
+    )
+
+
+def _evaluation_batch_size(run, scale):
+    # A last batch that is not full would be compiled for as well.
+    return math.gcd(
+        scale.held_out, 20 if run.num_frames > runs.SHORT_FRAMES else 50
     )
 
 
@@ -95,23 +100,27 @@ def train(run, seed, folders):
 
     # Many runs share a process.
     keras.backend.clear_session(free_memory=True)
-    stage = make_stage(run, seed, folders)
-    scores = training.pretrain(stage, folders.run(run.name, seed))
+    steps = folders.scale.num_steps(run)
+    if steps:
+        stage = make_stage(run, seed, folders)
+        scores = training.pretrain(stage, folders.run(run.name, seed))
+    else:
+        scores = _measure(run, seed, folders)
     made = {
         "run": run.name,
         "seed": seed,
         "metrics": {
             name: round(x, 6) for name, x in scores.items() if "/" in name
         },
-        "loss": round(scores["loss"], 6),
-        "steps": stage.steps,
+        "loss": None if scores["loss"] is None else round(scores["loss"], 6),
+        "steps": steps,
         "seconds": round(scores["seconds"], 1),
         "device": device_name(),
         "command": _command(run, seed, folders.scale),
         # What ideal observers reach on the very same videos.
         "oracles": {
             split: _oracles(folders.set_of(split, is_held_out=True))
-            for split in stage.held_out
+            for split in runs.HELD_OUT[run.stage]
         },
         "recipe": results.recipe(run, folders.scale),
     }
@@ -121,6 +130,27 @@ def train(run, seed, folders):
         write_atomically(
             folders.result(run.name, seed), json.dumps(made, indent=1) + "\n"
         )
+
+
+def _measure(run, seed, folders):
+    """Scores of what a run starts from, as it is."""
+    import keras_longvideo
+
+    began = time.perf_counter()
+    retriever = keras_longvideo.from_preset(
+        folders.preset(run.start, seed), **run.backbone
+    )
+    # Long captions have more tokens than those that it has seen.
+    retriever.preprocessor.sequence_length = runs.SEQUENCE_LENGTHS[run.stage]
+    scores = {"loss": None}
+    for split in runs.HELD_OUT[run.stage]:
+        manifest = folders.manifest(split, is_held_out=True)
+        found = retriever.evaluate(
+            keras_longvideo.data.read_manifest(manifest),
+            batch_size=_evaluation_batch_size(run, folders.scale),
+        )
+        scores.update({f"{split}/{name}": x for name, x in found.items()})
+    return {**scores, "seconds": time.perf_counter() - began}
 
 
 def _command(run, seed, scale):
