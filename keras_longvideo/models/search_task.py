@@ -63,8 +63,13 @@ class SearchTask(VideoTask):
         Returns:
             A float32 array of shape `(texts, dim)`, unit length;
             without the first axis where one string came.
+
+        Raises:
+            ValueError: if there is none, or one is empty or no string.
         """
         is_one = isinstance(texts, str)
+        if not is_one and not len(texts):
+            raise ValueError("`texts` must hold at least one string.")
         tokenize = self._required_preprocessor().tokenize
         tokens = tokenize([texts] if is_one else texts)
         tokens = {k: ops.convert_to_numpy(x) for k, x in tokens.items()}
@@ -178,8 +183,8 @@ class SearchTask(VideoTask):
             )
         if kwargs:
             raise TypeError(f"Unknown arguments: {sorted(kwargs)}")
-        is_dict = isinstance(x, dict)
-        has_captions = is_dict and "captions" in x
+        # Clips that are converted already come in pairs, a caption for each.
+        has_captions = isinstance(x, dict) and {"videos", "captions"} <= set(x)
         unused = {"y": y, "sample_weight": sample_weight}
         if has_captions:
             unused.update(steps=steps, callbacks=callbacks)
@@ -203,7 +208,9 @@ class SearchTask(VideoTask):
                 pairs["text_embeddings"],
                 np.arange(len(pairs["text_embeddings"])),
             )
-        captions = [[c] if isinstance(c, str) else c for c in x["captions"]]
+        captions = [
+            [c] if isinstance(c, str | bytes) else c for c in x["captions"]
+        ]
         videos, _ = as_list(x["videos"])
         if len(captions) != len(videos):
             raise ValueError(

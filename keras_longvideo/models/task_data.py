@@ -2,6 +2,8 @@
 
 import os
 import random
+from collections.abc import Iterator
+from collections.abc import Sized
 
 import keras
 import numpy as np
@@ -12,7 +14,32 @@ from keras_longvideo.models.processes import split
 
 def is_dataset(x):
     """Whether `x` is a dataset of batches: tf.data's, or the like."""
-    return hasattr(x, "__iter__") and hasattr(x, "map")
+    # A column of pandas has a `map`, too.
+    is_column = hasattr(x, "__array__")
+    return hasattr(x, "__iter__") and hasattr(x, "map") and not is_column
+
+
+def check_examples(x):
+    """Refuses what has examples, and gives them as no task takes them.
+
+    Args:
+        x: what was given to `fit`, `evaluate` or `predict`.
+
+    Raises:
+        ValueError: if it is a generator or a `PyDataset`, or empty.
+    """
+    if isinstance(x, Iterator | keras.utils.PyDataset):
+        raise ValueError(
+            "`x` must be videos, as paths or arrays, a dict of these, or a "
+            "`tf.data.Dataset` of batches, such as "
+            "`tf.data.Dataset.from_generator` makes. "
+            f"Received: x of type {type(x).__name__}"
+        )
+    if is_dataset(x):
+        return
+    columns = x.values() if isinstance(x, dict) else [x]
+    if any(isinstance(c, Sized) and not len(c) for c in columns):
+        raise ValueError("`x` must hold at least one example.")
 
 
 def check_length(x, name, steps):
@@ -105,6 +132,9 @@ def string_paths(videos):
     """A list of paths as strings, which tf.data knows; all else as it is."""
     if isinstance(videos, dict):
         return {name: string_paths(x) for name, x in videos.items()}
+    if hasattr(videos, "to_list"):
+        # A table's column.
+        videos = videos.to_list()
     if isinstance(videos, (list, tuple)):
         return [
             os.fspath(v) if isinstance(v, os.PathLike) else v for v in videos
@@ -114,10 +144,16 @@ def string_paths(videos):
 
 def _as_array(name, values):
     try:
-        return np.asarray(string_paths(values))
+        array = np.asarray(string_paths(values))
     except ValueError as e:
         raise ValueError(
             f"`{name}` must be paths, or arrays of one shape; arrays of "
             "several shapes go through `preprocessor` first, or come from a "
             "`tf.data.Dataset`."
         ) from e
+    if not array.ndim:
+        raise ValueError(
+            f"`{name}` must be a list or an array, an entry for each example. "
+            f"Received: {name}={values!r}"
+        )
+    return array

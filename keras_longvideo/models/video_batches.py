@@ -5,6 +5,7 @@ import os
 import keras
 import numpy as np
 
+from keras_longvideo.data.checks import check_int
 from keras_longvideo.models.processes import is_split
 from keras_longvideo.models.processes import own_rows
 from keras_longvideo.models.processes import padded_batch_size
@@ -29,6 +30,7 @@ class Batches(keras.utils.PyDataset):
         super().__init__()
         self.examples = examples
         self.convert = convert
+        check_int("batch_size", batch_size)
         indices = np.arange(len(examples))
         if not is_split():
             starts = np.arange(batch_size, len(examples), batch_size)

@@ -9,6 +9,7 @@ from keras_longvideo.models.processes import feeding_own_share
 from keras_longvideo.models.processes import is_split
 from keras_longvideo.models.processes import own_share
 from keras_longvideo.models.task_data import batches
+from keras_longvideo.models.task_data import check_examples
 from keras_longvideo.models.task_data import is_dataset
 from keras_longvideo.models.task_data import string_paths
 from keras_longvideo.models.video_preprocessor import VideoPreprocessor
@@ -121,6 +122,7 @@ class VideoClassifier(VideoTask):
             ValueError: if batches are not full that have to be; the message
                 says which would be.
         """
+        check_examples(x)
         # Those of `fit` are shares already.
         if is_split() and not kwargs.get("_use_cached_eval_dataset"):
             if is_dataset(x):

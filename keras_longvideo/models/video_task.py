@@ -20,6 +20,7 @@ from keras_longvideo.models.processes import whole_weights
 from keras_longvideo.models.quantization import quantize_as_saved
 from keras_longvideo.models.quantization import quantizes
 from keras_longvideo.models.task_data import batches
+from keras_longvideo.models.task_data import check_examples
 from keras_longvideo.models.task_data import check_length
 from keras_longvideo.models.task_data import is_dataset
 from keras_longvideo.models.task_data import string_paths
@@ -60,7 +61,8 @@ class VideoTask(Task):
                 `backbone` too, become those of its preprocessor, unless one
                 is given. `dtype` is that of all of the task; it defaults to
                 Keras's global policy, not to the saved one; weights that were
-                quantized stay so. A `backbone` or `text_backbone` keeps its
+                quantized stay so. `trainable=True` thaws an encoder that was
+                saved frozen. A `backbone` or `text_backbone` keeps its
                 weights and its dtype. With arguments that say what a head is
                 for, such as `num_classes` or `labels`, it starts afresh; so do
                 the projections with another `text_backbone`.
@@ -75,7 +77,9 @@ class VideoTask(Task):
         """
         preset = presets.open_preset(preset, load_weights)
         own_names = presets.argument_names(cls)
-        backbone_names = presets.argument_names(cls.backbone_cls)
+        backbone_names = presets.argument_names(cls.backbone_cls) | {
+            "trainable"
+        }
         presets.check_overrides(overrides, own_names | backbone_names)
 
         own = {k: v for k, v in overrides.items() if k in own_names}
@@ -187,6 +191,7 @@ class VideoTask(Task):
             (x, "steps_per_epoch"),
             (validation_data, "validation_steps"),
         ):
+            check_examples(data)
             check_length(data, name, kwargs.get(name))
         size = batch_size or 32
         if is_dataset(x):
@@ -239,6 +244,7 @@ class VideoTask(Task):
             What the task makes of all examples. Of a classifier that is an
             array of shape `(videos, num_classes)`.
         """
+        check_examples(x)
         num_examples = None
         if is_split() and is_dataset(x):
             x = own_share(x)
@@ -251,12 +257,30 @@ class VideoTask(Task):
             outputs = super().predict(string_paths(x), batch_size, **kwargs)
         return keras.tree.map_structure(lambda y: y[:num_examples], outputs)
 
+    def get_compile_config(self):
+        """What `compile` was given, and which weights it was to train.
+
+        Returns:
+            A dict; empty before `compile`.
+        """
+        config = super().get_compile_config()
+        if not config:
+            return config
+        # Of a layer's weights, its config does not say.
+        return {**config, "is_trained": [w.trainable for w in self.weights]}
+
     def compile_from_config(self, config):
         """Compiles the task as it was when it was saved in a `.keras` file.
 
         Args:
             config: dict, of `get_compile_config`.
         """
+        config = dict(config)
+        # Before the optimizer is built, which has state for these alone.
+        is_trained = config.pop("is_trained", None)
+        if is_trained is not None:
+            for weight, value in zip(self.weights, is_trained, strict=True):
+                weight.trainable = value
         # Keras's own does nothing where `compile` is not Keras's.
         self.compile(**keras.saving.deserialize_keras_object(config))
         if self.optimizer is not None:

@@ -98,7 +98,13 @@ class VideoTextPreprocessor(VideoPreprocessor):
                 "`x` must be a dict with the keys 'videos' (or "
                 f"'pixel_values') and 'captions'. Received: {received}"
             )
-        x = {**self._convert_videos(x), **self.tokenize(x["captions"])}
+        videos, tokens = self._convert_videos(x), self.tokenize(x["captions"])
+        if isinstance(videos["pixel_values"], np.ndarray):
+            # A layer takes all arrays or all tensors.
+            tokens = {
+                k: keras.ops.convert_to_numpy(t) for k, t in tokens.items()
+            }
+        x = {**videos, **tokens}
         return keras.utils.pack_x_y_sample_weight(x, y, sample_weight)
 
     def tokenize(self, captions):

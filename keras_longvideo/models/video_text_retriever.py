@@ -336,8 +336,8 @@ class VideoTextRetriever(SearchTask):
             **kwargs: see `keras.Model.compile`.
 
         Raises:
-            ValueError: if `loss` is given, or `microbatch_size` is not a
-                positive int or the backend is not JAX.
+            ValueError: if `loss` or metrics are given, or `microbatch_size` is
+                not a positive int or the backend is not JAX.
         """
         self._has_default_optimizer = optimizer == "auto"
         if self._has_default_optimizer:
@@ -350,6 +350,14 @@ class VideoTextRetriever(SearchTask):
                 "The loss is an argument of `VideoTextRetriever` ('nce' or "
                 "'sigmoid'), not of `compile`. "
                 f"Received: loss={kwargs['loss']!r}"
+            )
+        unused = ("metrics", "weighted_metrics", "loss_weights")
+        unused = {n: kwargs[n] for n in unused if kwargs.get(n) is not None}
+        if unused:
+            raise ValueError(
+                f"{sorted(unused)} have no use: there are no labels to compare "
+                "with. `evaluate` measures how well videos and texts find one "
+                f"another. Received: {unused}"
             )
         check_microbatch_size(microbatch_size)
         self.microbatch_size = microbatch_size
@@ -397,6 +405,11 @@ class VideoTextRetriever(SearchTask):
 
         Returns:
             A `keras.callbacks.History`.
+
+        Raises:
+            ValueError: if a caption is empty or no string, an argument has no
+                use, or each batch would be of one pair, of which nothing is
+                learned by NCE.
         """
         if kwargs.get("class_weight") is not None:
             raise ValueError(
@@ -433,6 +446,8 @@ class VideoTextRetriever(SearchTask):
         return super().predict(x, batch_size, **kwargs)
 
     def _batches(self, x, y, sample_weight, batch_size, shuffle, training):
+        if training and self.loss_name == "nce":
+            _check_negatives(self._named(x), batch_size)
         if not _is_manifest(x):
             if y is None and sample_weight is not None:
                 # Keras would drop weights that come without labels.
@@ -474,7 +489,11 @@ class VideoTextRetriever(SearchTask):
             losses = nce_loss(*embeddings, scale)
         if sample_weight is not None:
             losses = losses * ops.cast(sample_weight, losses.dtype)
-        return ops.mean(losses)
+        loss = ops.mean(losses)
+        # Regularizers', and what layers add.
+        for other in self.losses:
+            loss = loss + ops.sum(ops.cast(other, loss.dtype))
+        return loss
 
     @staticmethod
     def get_layout_map(
@@ -590,6 +609,18 @@ def _check_vocabulary(retriever):
             "`preprocessor` must be given with a `text_backbone` of another "
             f"vocabulary: the preset's tokenizer has {saved} words. Received: "
             f"a `text_backbone` with vocabulary_size={own}"
+        )
+
+
+def _check_negatives(x, batch_size):
+    """Refuses batches of one pair, with nothing to tell it from."""
+    num_examples = max(map(len, x.values()))
+    if 1 in (batch_size, num_examples):
+        raise ValueError(
+            "A batch must hold at least 2 pairs, to be told apart: the loss of "
+            "one is 0, whatever the model does. Where memory is short, "
+            "`compile(microbatch_size=...)` encodes fewer at a time. Received: "
+            f"batch_size={batch_size} for {num_examples} examples"
         )
 
 

@@ -109,7 +109,7 @@ def outputs_of(retriever, videos=None, captions=CAPTIONS):
     if videos is None:
         videos = make_clips()
     inputs = retriever.preprocessor({"videos": videos, "captions": captions})
-    return to_numpy(retriever(to_numpy(inputs)))
+    return to_numpy(retriever(inputs))
 
 
 def nce(embeddings, temperature):

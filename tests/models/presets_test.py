@@ -640,3 +640,15 @@ def test_damaged_weights(copy):
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(OSError):
         from_preset(copy)
+
+
+def test_a_frozen_encoder_may_be_thawed(tiny, tmp_path):
+    classifier = tiny.classifier()
+    classifier.backbone.trainable = False
+    classifier.save_to_preset(tmp_path)
+    for load in (models.ViViTBackbone.from_preset, from_preset):
+        assert len(load(tmp_path).trainable_weights) in (0, 2)
+        loaded = load(tmp_path, trainable=True)
+        assert all(w.trainable for w in loaded.weights)
+    with pytest.raises(ValueError, match=r"Unknown overrides: \['thawed'\]"):
+        from_preset(tmp_path, thawed=True)

@@ -197,11 +197,70 @@ def test_config_round_trip(tiny):
             "`videos` must be paths, or arrays of one shape",
         ),
         ({"clips": ["a.mp4"]}, [0], "either the key 'videos'"),
+        (["a.mp4"], 3, "`y` must be a list or an array.*y=3"),
     ],
 )
 def test_bad_training_data(trained, x, y, message):
     with pytest.raises(ValueError, match=message):
         trained.classifier.fit(x, y, verbose=0)
+
+
+def test_kinds_of_data_that_are_not_taken(trained, tiny):
+    class Batches(keras.utils.PyDataset):
+        def __len__(self):
+            return 1
+
+        def __getitem__(self, index):
+            return tiny.clips(), np.array([0, 1, 2, 0])
+
+    classifier = trained.classifier
+    for do in (classifier.fit, classifier.evaluate, classifier.predict):
+        for x in (Batches(), ((tiny.clips(), [0]) for _ in range(2))):
+            with pytest.raises(ValueError, match=r"`tf.data.Dataset` of batch"):
+                do(x, verbose=0)
+        for x in ([], tiny.clips()[:0], {"videos": []}):
+            with pytest.raises(ValueError, match="at least one"):
+                do(x, verbose=0)
+
+
+def test_a_column_of_a_table_is_shuffled(trained, video_files, monkeypatch):
+    class Column:
+        """As pandas has it: with a `map`, as a dataset has."""
+
+        def __init__(self, values):
+            self.to_list = lambda: list(values)
+
+        def __len__(self):
+            return len(self.to_list())
+
+        def __iter__(self):
+            return iter(self.to_list())
+
+        def __array__(self, dtype=None, copy=None):
+            return np.array(self.to_list(), "object")
+
+        def map(self, function):
+            raise AssertionError
+
+    paths = [pathlib.Path(path) for path in video_files]
+    files, labels = Column(paths), Column([0, 1, 2, 0])
+    with pytest.raises(ValueError, match="same number of examples.*'y': 1"):
+        trained.classifier.fit(files, [0], verbose=0)
+    orders = set()
+    for seed in range(4):
+        keras.utils.set_random_seed(seed)
+        batches = trained.classifier._batches(
+            files, labels, None, 4, shuffle=True, training=True
+        )
+        (x, y), *_ = batches.as_numpy_iterator()
+        names = [name.decode() for name in x["videos"]]
+        assert [[0, 1, 2, 0][video_files.index(n)] for n in names] == list(y)
+        orders.add(tuple(names))
+    assert len(orders) > 1
+    expected = trained.classifier.predict(video_files, verbose=0)
+    np.testing.assert_allclose(
+        trained.classifier.predict(files, verbose=0), expected, atol=1e-6
+    )
 
 
 def test_arrays_of_another_size_train(trained, tiny):

@@ -476,13 +476,35 @@ def test_empty_captions_are_named(tiny, fitted, shuffle):
     [
         ({"videos": ["a.mp4"], "captions": ["a", "b"]}, "same number of"),
         ({"videos": [], "captions": []}, "at least one"),
-        ({"videos": ["a.mp4"]}, "the keys 'videos'"),
-        (["a.mp4"], "the keys 'videos'"),
+        ({"videos": ["a.mp4", "b.mp4"]}, "the keys 'videos'"),
+        (["a.mp4", "b.mp4"], "the keys 'videos'"),
+        ({"videos": ["a.mp4"], "captions": ["a"]}, "at least 2 pairs.*for 1"),
     ],
 )
 def test_bad_training_data(fitted, pairs, message):
     with pytest.raises(ValueError, match=message):
-        fitted.retriever.fit(pairs, batch_size=1, verbose=0)
+        fitted.retriever.fit(pairs, batch_size=2, verbose=0)
+
+
+def test_one_pair_has_nothing_to_be_told_from(tiny, fitted, video_files):
+    message = "at least 2 pairs.*microbatch_size.*batch_size=1 for 4"
+    with pytest.raises(ValueError, match=message):
+        fitted.retriever.fit(tiny.pairs(), batch_size=1, verbose=0)
+    manifest = {"videos": video_files, "captions": [["a"]] * 4}
+    with pytest.raises(ValueError, match=message):
+        fitted.retriever.fit(manifest, batch_size=1, verbose=0)
+    # A last batch of one does no harm, nor does measuring by one; and SigLIP's
+    # loss tells a pair that belongs together from one that does not.
+    three = {name: x[:3] for name, x in tiny.pairs().items()}
+    fitted.retriever.fit(
+        *(three, None, 2),
+        validation_data=three,
+        validation_batch_size=1,
+        verbose=0,
+    )
+    sigmoid_retriever = tiny.compile(tiny.retriever(loss="sigmoid"))
+    history = sigmoid_retriever.fit(three, batch_size=1, verbose=0).history
+    assert history["loss"][0] > 0
 
 
 def test_captions_of_a_manifest(tiny, video_files):
@@ -617,7 +639,71 @@ def test_training_goes_on_from_a_keras_file(tiny, tmp_path, optimizer):
         )
 
 
+def test_what_is_frozen_stays_frozen_in_a_keras_file(tiny, tmp_path):
+    retriever = tiny.retriever()
+    retriever.backbone.adapt(last_layers=0)
+    retriever.text_backbone.token_embedding.trainable = False
+    tiny.compile(retriever, keras.optimizers.Adam(0.01))
+    training = {"batch_size": 4, "shuffle": False, "verbose": 0}
+    retriever.fit(tiny.pairs(), **training)
+    retriever.save(tmp_path / "a.keras")
+    again = keras.saving.load_model(tmp_path / "a.keras")
+    is_trained = [w.trainable for w in retriever.weights]
+    assert [w.trainable for w in again.weights] == is_trained
+    assert 0 < sum(is_trained) < len(is_trained)
+    assert int(again.optimizer.iterations.value) == 1
+    for model in (retriever, again):
+        model.fit(tiny.pairs(), **training)
+    for one, other in zip(again.weights, retriever.weights, strict=True):
+        np.testing.assert_allclose(
+            keras.ops.convert_to_numpy(one),
+            keras.ops.convert_to_numpy(other),
+            atol=1e-5,
+            err_msg=one.path,
+        )
+    # It is no part of a preset.
+    retriever.save_to_preset(tmp_path / "preset")
+    preset = models.VideoTextRetriever.from_preset(tmp_path / "preset")
+    assert all(w.trainable for w in preset.backbone.embedding.weights)
+
+
+def test_regularizers_are_part_of_the_loss(tiny):
+    retriever = tiny.retriever()
+    embeddings = retriever.text_backbone.token_embedding.embeddings
+    embeddings.regularizer = keras.regularizers.L2(0.5)
+    tiny.compile(retriever, keras.optimizers.SGD(0.0))
+    pairs = tiny.pairs()
+    history = retriever.fit(
+        pairs, batch_size=4, validation_data=pairs, verbose=0
+    ).history
+    weights = tiny.to_numpy(embeddings).astype("float64")
+    penalty = 0.5 * np.sum(weights**2)
+    expected = tiny.nce(tiny.outputs(retriever), 0.07) + penalty
+    assert history["loss"][0] == pytest.approx(expected, rel=1e-4)
+    assert history["val_loss"][0] == pytest.approx(expected, rel=1e-4)
+
+
+def test_evaluate_takes_what_fit_takes(tiny, fitted):
+    expected = fitted.retriever.evaluate(tiny.pairs(), verbose=0)
+    clips = {"pixel_values": tiny.clips(), "captions": tiny.captions}
+    assert fitted.retriever.evaluate(clips, verbose=0) == expected
+    encoded = {**tiny.pairs(), "captions": [c.encode() for c in tiny.captions]}
+    assert fitted.retriever.evaluate(encoded, verbose=0) == expected
+
+
+def test_nothing_to_search_for(tiny, fitted):
+    for texts in ([], np.array([], "object")):
+        with pytest.raises(ValueError, match="`texts` must hold at least one"):
+            fitted.retriever.encode_text(texts)
+    with pytest.raises(ValueError, match="`texts` must hold at least one"):
+        fitted.retriever.search([], tiny.clips(), verbose=0)
+    with pytest.raises(ValueError, match="`batch_size` must be an int of at"):
+        fitted.retriever.encode_video(tiny.clips(), batch_size=0, verbose=0)
+
+
 def test_bad_arguments(tiny, fitted):
+    with pytest.raises(ValueError, match=r"\['metrics'\] have no use.*'mse'"):
+        tiny.retriever().compile(metrics=["mse"])
     with pytest.raises(ValueError, match="`loss` must be one of.*'max'"):
         tiny.retriever(loss="max")
     with pytest.raises(ValueError, match="not of `compile`.*'mse'"):

@@ -373,7 +373,8 @@ class ViViTBackbone(Backbone):
             load_weights: bool. If `False`, weights are random.
             **overrides: arguments of this class in place of the preset's.
                 `dtype` defaults to Keras's global policy, not to the saved
-                one; weights that were quantized stay so. Weights are carried
+                one; weights that were quantized stay so; `trainable=True`
+                thaws what was saved frozen. Weights are carried
                 over to other frame counts, picture sizes and kinds of
                 attention: positions are interpolated, a tubelet of more frames
                 starts from one of fewer.
@@ -396,7 +397,7 @@ class ViViTBackbone(Backbone):
         ```
         """
         preset = open_preset(preset, load_weights)
-        check_overrides(overrides, argument_names(cls))
+        check_overrides(overrides, argument_names(cls) | {"trainable"})
         dtype = overrides.pop("dtype", keras.config.dtype_policy())
         config = {**preset.backbone["config"], **overrides}
         backbone = cls.from_config(
