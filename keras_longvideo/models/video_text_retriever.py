@@ -130,6 +130,9 @@ class VideoTextRetriever(SearchTask):
         self.backbone = backbone
         self.text_backbone = text_backbone
         self.preprocessor = preprocessor
+        if not text_backbone.trainable:
+            # On torch, Keras says so of the model alone, not of its weights.
+            text_backbone.trainable = False
         if hasattr(text_backbone, "pooled_dense"):
             # BERT's pooled output is not used, so its layer learns nothing.
             text_backbone.pooled_dense.trainable = False

@@ -330,6 +330,9 @@ class ViViTBackbone(Backbone):
             x = keras.layers.Reshape((-1, hidden_dim), name="frames")(x)
         outputs = {"sequence_output": x, "pooled_output": pooled}
         super().__init__(inputs=inputs, outputs=outputs, dtype=dtype, **kwargs)
+        if not self.trainable:
+            # On torch, Keras says so of the model alone, not of its weights.
+            self.trainable = False
 
         # === Config ===
         self.image_shape = tuple(image_shape)
