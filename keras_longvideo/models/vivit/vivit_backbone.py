@@ -581,7 +581,8 @@ class ViViTBackbone(Backbone):
         have started afresh. Call it before `compile`; `summary()` then tells
         how many parameters are trained. Adapters and LoRA become part of the
         encoder's config and of its presets, and are what is trained of such a
-        preset; what else was chosen is no part of it.
+        preset; what else was chosen is no part of it. A `.keras` file of a
+        task that is compiled keeps all of it, to go on with.
 
         Args:
             last_layers: int. Trains the last transformer blocks, this many,
