@@ -810,7 +810,9 @@ def test_videos_and_texts_need_a_preprocessor(tiny):
         lambda: retriever.encode_video(tiny.clips()),
         lambda: retriever.encode_text("a red ball"),
         lambda: retriever.search("a red ball", list(tiny.clips())),
-        lambda: retriever.fit({"videos": ["a.mp4"], "captions": [["a"]]}),
+        lambda: retriever.fit(
+            {"videos": ["a.mp4", "b.mp4"], "captions": [["a"], ["b"]]}
+        ),
     ):
         with pytest.raises(ValueError, match="`preprocessor`, which this"):
             call()

@@ -276,8 +276,8 @@ def _draw_tokens(results):
             {"color": COLORS["other"], "marker": "^", "linestyle": ""},
         ),
     }
-    # Labels of a series lie to one side of its points.
-    sides = ((-4, -11, "right"), (-5, 4, "right"), (5, -9, "left"))
+    # Labels of the line lie below it, others above their points.
+    sides = ((-4, -11, "right"), (0, 3, "center"), (0, 3, "center"))
     figure, axes = _panels(len(metrics), width=5)
     is_drawn = False
     for axis, metric in zip(axes, metrics, strict=True):
@@ -292,14 +292,14 @@ def _draw_tokens(results):
             if not points:
                 continue
             is_drawn = True
-            counts, means, spreads, texts = zip(*points, strict=True)
+            counts, means, spreads, _ = zip(*points, strict=True)
             axis.errorbar(
                 counts, means, spreads, capsize=3, label=name, **style
             )
-            for count, mean, text in zip(counts, means, texts, strict=True):
+            for count, mean, spread, text in points:
                 axis.annotate(
                     text,
-                    (count, mean),
+                    (count, mean + spread if y > 0 else mean),
                     xytext=(x, y),
                     ha=align,
                     textcoords="offset points",
@@ -310,7 +310,7 @@ def _draw_tokens(results):
         axis.set_xlabel("tokens of a clip in training")
         axis.set_xscale("log", base=2)
         axis.set_xticks([16, 32, 64, 128], ["16", "32", "64", "128"])
-        axis.margins(x=0.25)
+        axis.margins(x=0.25, y=0.12)
         axis.set_ylim(bottom=0)
     if not is_drawn:
         plt.close(figure)
