@@ -614,6 +614,16 @@ def test_a_manifest_has_no_weights(tiny, fitted, video_files):
         fitted.retriever.fit(manifest, class_weight={0: 1.0}, verbose=0)
 
 
+def assert_same_weights(model, expected):
+    for one, other in zip(model.weights, expected.weights, strict=True):
+        np.testing.assert_allclose(
+            keras.ops.convert_to_numpy(one),
+            keras.ops.convert_to_numpy(other),
+            atol=1e-5,
+            err_msg=one.path,
+        )
+
+
 @pytest.mark.parametrize("optimizer", ["auto", "sgd"])
 def test_training_goes_on_from_a_keras_file(tiny, tmp_path, optimizer):
     retriever = tiny.retriever()
@@ -630,13 +640,7 @@ def test_training_goes_on_from_a_keras_file(tiny, tmp_path, optimizer):
     assert int(again.optimizer.iterations.value) == 1
     for model in (retriever, again):
         model.fit(tiny.pairs(), **training)
-    for one, other in zip(again.weights, retriever.weights, strict=True):
-        np.testing.assert_allclose(
-            keras.ops.convert_to_numpy(one),
-            keras.ops.convert_to_numpy(other),
-            atol=1e-5,
-            err_msg=one.path,
-        )
+    assert_same_weights(again, retriever)
 
 
 def test_what_is_frozen_stays_frozen_in_a_keras_file(tiny, tmp_path):
@@ -654,13 +658,7 @@ def test_what_is_frozen_stays_frozen_in_a_keras_file(tiny, tmp_path):
     assert int(again.optimizer.iterations.value) == 1
     for model in (retriever, again):
         model.fit(tiny.pairs(), **training)
-    for one, other in zip(again.weights, retriever.weights, strict=True):
-        np.testing.assert_allclose(
-            keras.ops.convert_to_numpy(one),
-            keras.ops.convert_to_numpy(other),
-            atol=1e-5,
-            err_msg=one.path,
-        )
+    assert_same_weights(again, retriever)
     # It is no part of a preset.
     retriever.save_to_preset(tmp_path / "preset")
     preset = models.VideoTextRetriever.from_preset(tmp_path / "preset")
@@ -681,6 +679,21 @@ def test_regularizers_are_part_of_the_loss(tiny):
     expected = tiny.nce(tiny.outputs(retriever), 0.07) + penalty
     assert history["loss"][0] == pytest.approx(expected, rel=1e-4)
     assert history["val_loss"][0] == pytest.approx(expected, rel=1e-4)
+
+
+def test_losses_of_layers_are_part_of_the_loss(tiny):
+    retriever = tiny.compile(tiny.retriever(), keras.optimizers.SGD(0.0))
+    expected = tiny.nce(tiny.outputs(retriever), 0.07) + 3
+    block = retriever.backbone.transformer_layers[0]
+    call = block.call
+
+    def call_with_loss(*args, **kwargs):
+        block.add_loss(keras.ops.ones(()) * 3)
+        return call(*args, **kwargs)
+
+    block.call = call_with_loss
+    history = retriever.fit(tiny.pairs(), batch_size=4, verbose=0).history
+    assert history["loss"][0] == pytest.approx(expected, rel=1e-4)
 
 
 def test_evaluate_takes_what_fit_takes(tiny, fitted):
