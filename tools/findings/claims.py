@@ -12,7 +12,7 @@ def _less(run, other):
 
 
 # Where the paper calls something large without a number, it is taken as 10
-# points, and as 20 where that is what it was built for.
+# points; as 20 for what video-first is for, where order matters.
 CLAIMS = (
     Claim(
         "a",

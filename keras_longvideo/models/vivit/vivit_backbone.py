@@ -376,11 +376,10 @@ class ViViTBackbone(Backbone):
             load_weights: bool. If `False`, weights are random.
             **overrides: arguments of this class in place of the preset's.
                 `dtype` defaults to Keras's global policy, not to the saved
-                one; weights that were quantized stay so; `trainable=True`
-                thaws what was saved frozen. Weights are carried
-                over to other frame counts, picture sizes and kinds of
-                attention: positions are interpolated, a tubelet of more frames
-                starts from one of fewer.
+                one; weights that were quantized stay so; `trainable=True` thaws
+                what was saved frozen. Weights are carried over to other frame
+                counts, picture sizes and kinds of attention: positions are
+                interpolated, a tubelet of more frames starts from one of fewer.
 
         Returns:
             A `ViViTBackbone`.
